@@ -1,0 +1,174 @@
+"""Case: one thing that is timed, frozen and validated; standard library only."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rnnbench.errors import UserError
+from rnnbench.schema import CASE_COLUMNS, CELLS, DTYPES, LAYOUTS, PASSES
+
+__all__ = ["DEFAULT_ENVIRONMENT", "Case", "builtin_implementations", "builtin_workloads"]
+
+DEFAULT_ENVIRONMENT = "default"
+
+_PACKAGE = Path(__file__).parent
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.+-]*")
+_DEVICE = re.compile(r"[a-z]+(:\d+)?")
+
+
+def _module_names(room: str) -> tuple[str, ...]:
+    files = (_PACKAGE / room).glob("[a-z]*.py")
+    return tuple(sorted(file.stem for file in files))
+
+
+def builtin_implementations() -> tuple[str, ...]:
+    """Names of the implementations that come with rnnbench, read off their files, not imported.
+
+    ``reference`` is the oracle and is never timed, so it is not among them.
+    """
+    return tuple(name for name in _module_names("implementations") if name != "reference")
+
+
+def builtin_workloads() -> tuple[str, ...]:
+    """Names of the workloads that come with rnnbench, read off their files, not imported."""
+    return _module_names("workloads")
+
+
+@dataclass(frozen=True, order=True)
+class Case:
+    """One thing that is timed: implementation × cell × workload × pass × shape × where it runs.
+
+    Sizes follow PyTorch's letters: ``seq_len`` T, ``batch`` B, ``input_size`` I, ``hidden_size`` H,
+    ``num_layers`` L. ``pass_`` is the column ``pass``, which is no Python name. The order of cases
+    is the order in which they run: cases that share weights and compiled code come together.
+
+    Raises:
+        UserError: a value is not of its column's type, not a known word, or not positive.
+    """
+
+    cell: str = "rnn_tanh"
+    workload: str = "layer"
+    device: str = "cpu"
+    dtype: str = "float32"
+    threads: int = 1
+    num_layers: int = 1
+    bidirectional: bool = False
+    hidden_size: int = 128
+    input_size: int = 64
+    batch: int = 32
+    seq_len: int = 20
+    layout: str = "time_major"
+    seed: int = 0
+    pass_: str = "forward"
+    implementation: str = "nn_rnn"
+    environment: str = DEFAULT_ENVIRONMENT
+
+    def __post_init__(self) -> None:
+        for column in CASE_COLUMNS:
+            value = getattr(self, _field(column.name))
+            if type(value) is not column.type:
+                raise UserError(
+                    f"column {column.name!r} is {value!r}; it must be of type "
+                    f"{column.type.__name__}"
+                )
+        for name in ("seq_len", "batch", "input_size", "hidden_size", "num_layers", "threads"):
+            if getattr(self, name) < 1:
+                raise UserError(f"column {name!r} is {getattr(self, name)}; it must be 1 or more")
+        if self.seed < 0:
+            raise UserError(f"column 'seed' is {self.seed}; it must be 0 or more")
+        for name, known in (
+            ("pass", PASSES),
+            ("layout", LAYOUTS),
+            ("dtype", DTYPES),
+            ("cell", CELLS),
+        ):
+            value = getattr(self, _field(name))
+            if value not in known:
+                raise UserError(
+                    f"column {name!r} is {value!r}; it must be one of {', '.join(known)}"
+                )
+        for name in ("implementation", "workload", "environment"):
+            if not _NAME.fullmatch(getattr(self, name)):
+                raise UserError(
+                    f"column {name!r} is {getattr(self, name)!r}; use letters, digits and _ . + -, "
+                    "beginning with a letter"
+                )
+        if not _DEVICE.fullmatch(self.device):
+            raise UserError(
+                f"column 'device' is {self.device!r}; give a torch device such as cpu or cuda:0"
+            )
+
+    @classmethod
+    def from_columns(cls, columns: Mapping[str, Any]) -> Case:
+        """Make a case from the columns of a result file or of the protocol.
+
+        Raises:
+            UserError: a column is missing, unknown, or has a wrong value.
+        """
+        known = {column.name for column in CASE_COLUMNS}
+        unknown = sorted(set(columns) - known)
+        missing = sorted(known - set(columns))
+        if unknown or missing:
+            raise UserError(
+                f"a case has the wrong columns: unknown {unknown or 'none'}, "
+                f"missing {missing or 'none'}"
+            )
+        return cls(**{_field(name): value for name, value in columns.items()})
+
+    def columns(self) -> dict[str, Any]:
+        """The case as columns of a result, in the order of the schema."""
+        return {column.name: getattr(self, _field(column.name)) for column in CASE_COLUMNS}
+
+    @property
+    def id(self) -> str:
+        """A short, unique, readable name; for people and pytest, never to be parsed."""
+        parts = [
+            self.implementation,
+            self.cell,
+            self.pass_,
+            f"T{self.seq_len}",
+            f"B{self.batch}",
+            f"I{self.input_size}",
+            f"H{self.hidden_size}",
+            f"L{self.num_layers}" + ("-bidirectional" if self.bidirectional else ""),
+            self.layout,
+            self.dtype,
+            self.device,
+            f"t{self.threads}",
+        ]
+        if self.workload != "layer":
+            parts.insert(1, self.workload)
+        if self.seed:
+            parts.append(f"s{self.seed}")
+        if self.environment != DEFAULT_ENVIRONMENT:
+            parts.append(self.environment)
+        return "-".join(parts)
+
+    @property
+    def group(self) -> Case:
+        """The competitors' common ground: equal for cases that are compared with each other."""
+        return dataclasses.replace(self, implementation="any", environment="any")
+
+    @property
+    def setting(self) -> Case:
+        """What passes of one layer share: equal for cases with the same weights and inputs."""
+        return dataclasses.replace(self.group, pass_=PASSES[0])
+
+    @property
+    def batch_first(self) -> bool:
+        """Whether input and output are (B, T, features) rather than (T, B, features)."""
+        return self.layout != "time_major"
+
+    @property
+    def directions(self) -> int:
+        """2 for a bidirectional layer, else 1."""
+        return 2 if self.bidirectional else 1
+
+
+def _field(column: str) -> str:
+    return "pass_" if column == "pass" else column

@@ -1,0 +1,82 @@
+"""``aot_inductor``: the loop exported and compiled ahead of time, for inference.
+
+What replaces TorchScript for deployment. The same loop as ``compiled_loop`` and
+``torchscript_loop``, so that only the way of compilation differs. The weights are built into the
+artefact, as they are when a model is deployed. The artefact lies in ``TORCHINDUCTOR_CACHE_DIR``.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from rnnbench.cases import Case
+from rnnbench.implementations import Layer, implementation
+from rnnbench.implementations._layers import (
+    by_mode,
+    one_step,
+    stacked,
+    step_by_step,
+    why_not_compiled,
+)
+
+__all__ = ["build"]
+
+
+class _Module(torch.nn.Module):
+    """The layer as a module, because only modules can be exported."""
+
+    def __init__(self, case: Case, weights: Sequence[Tensor]) -> None:
+        super().__init__()
+        own = torch.nn.ParameterList(
+            torch.nn.Parameter(weight.detach().clone(), requires_grad=False) for weight in weights
+        )
+        self.own = own
+        self._layer = stacked(case, list(own), step_by_step(one_step(case)))
+
+    def forward(self, x: Tensor, h0: Tensor) -> tuple[Tensor, Tensor]:
+        return self._layer(x, h0)
+
+
+def _unsupported(case: Case) -> str | None:
+    if not hasattr(torch._export, "aot_load"):
+        return f"torch {torch.__version__} cannot load what AOTInductor made; 2.4 and newer can"
+    return why_not_compiled(case)
+
+
+@implementation(
+    "aot_inductor",
+    "loop compiled ahead of time by AOTInductor",
+    compiles=True,
+    trains=False,
+    unsupported=_unsupported,
+)
+def build(case: Case, weights: Sequence[Tensor]) -> Layer:
+    return by_mode(lambda x, h0: _ahead_of_time(case, weights, x, h0))
+
+
+def _ahead_of_time(case: Case, weights: Sequence[Tensor], x: Tensor, h0: Tensor) -> Layer:
+    cache = Path(os.environ.get("TORCHINDUCTOR_CACHE_DIR") or tempfile.gettempdir())
+    cache.mkdir(parents=True, exist_ok=True)
+    # A folder of its own: weights are part of the artefact, and a name made from the code alone
+    # would hand one case the weights of another.
+    folder = Path(tempfile.mkdtemp(prefix="rnnbench-aot-", dir=cache))
+    # Export traces with its own modes; inference tensors would not survive it.
+    with torch.inference_mode(False), torch.no_grad():
+        module = _Module(case, weights).eval()
+        example = (x.detach().clone(), h0.detach().clone())
+        if hasattr(torch._inductor, "aoti_load_package"):
+            program = torch.export.export(module, example)
+            package = torch._inductor.aoti_compile_and_package(
+                program, package_path=str(folder / "layer.pt2")
+            )
+            return torch._inductor.aoti_load_package(package)
+        library = torch._export.aot_compile(
+            module, example, options={"aot_inductor.output_path": str(folder / "layer.so")}
+        )
+        return torch._export.aot_load(str(library), case.device)

@@ -1,0 +1,18 @@
+"""``hoisted_loop``: a loop over steps in Python, the input projection of all steps first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from rnnbench.cases import Case
+from rnnbench.implementations import Layer, implementation
+from rnnbench.implementations._layers import hoisted, stacked
+
+__all__ = ["build"]
+
+
+@implementation("hoisted_loop", "loop in Python, input projections first")
+def build(case: Case, weights: Sequence[Tensor]) -> Layer:
+    return stacked(case, weights, hoisted(case))

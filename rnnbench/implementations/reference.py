@@ -1,0 +1,307 @@
+"""``reference``: the formula in float64, forward and backward by hand: the oracle; never timed.
+
+For each layer and direction, with φ tanh or relu and h_0 the initial state:
+
+    a_t = W_ih x_t + b_ih + W_hh h_{t-1} + b_hh,    h_t = φ(a_t)
+
+The gradients are those of sum(output * grad_output) + sum(h_n * grad_h_n), by back-propagation
+through time. With D_t = ∂loss/∂h_t:
+
+    D_t = (what comes from above) + W_hhᵀ dA_{t+1},    dA_t = D_t φ'(a_t),
+    ∂W_ih = Σ dA_t x_tᵀ,   ∂W_hh = Σ dA_t h_{t-1}ᵀ,   ∂b = Σ dA_t,   ∂x_t = W_ihᵀ dA_t
+
+Beside each number stands the variance of the error with which a right implementation in the case's
+dtype may compute it: `rnnbench.worker.verification` says where its terms come from. A variance
+moves through the same formulas, to first order: through a matrix W with the squares of W, through
+φ with φ'². The two are kept apart: no line of the formula depends on a variance.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from rnnbench.cases import Case
+from rnnbench.worker.data import Data
+
+__all__ = ["Expected", "oracle"]
+
+
+@dataclass(frozen=True, eq=False)
+class Expected:
+    """What a case must give; every tensor is float64, on the CPU, shaped as the case's own.
+
+    ``gradients`` has the keys ``x``, ``h0`` and then ``nn.RNN``'s names of the weights, in the
+    order of the contract. ``deviations`` has those keys, ``output`` and ``h_n``: standard
+    deviations of the error that rounding in the case's dtype leads to, entry by entry.
+    """
+
+    output: Tensor
+    h_n: Tensor
+    gradients: dict[str, Tensor]
+    deviations: dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class _Rounding:
+    """How the case's dtype rounds: see rnnbench.worker.verification."""
+
+    unit: float  # u of the dtype: results, states, and sums over steps
+    accumulator: float  # u of the sum inside a matrix product
+    smallest: float  # half the distance of the smallest numbers
+
+    @classmethod
+    def of(cls, case: Case) -> _Rounding:
+        info = torch.finfo(getattr(torch, case.dtype))
+        unit = info.eps / 2
+        inner = min(unit, torch.finfo(torch.float32).eps / 2)
+        return cls(unit, inner, info.tiny * unit)
+
+    def product(self, terms: int) -> float:
+        """Variance that a sum of products adds, relative to the sum of the squared terms."""
+        return self.accumulator**2 * terms / 2 + 3 * self.unit**2
+
+    def over_time(self, steps: int, batch: int) -> float:
+        """The same for a sum over sequences and then, step by step, over time."""
+        return self.accumulator**2 * batch / 2 + self.unit**2 * (steps / 2 + 3)
+
+
+@dataclass(frozen=True)
+class _Estimate:
+    """A tensor and the variances of its errors."""
+
+    value: Tensor
+    variance: Tensor
+
+    def __getitem__(self, index: int | slice) -> _Estimate:
+        return _Estimate(self.value[index], self.variance[index])
+
+    def flip(self) -> _Estimate:
+        return _Estimate(self.value.flip(0), self.variance.flip(0))
+
+
+@dataclass(frozen=True)
+class _Weights:
+    w_ih: Tensor
+    w_hh: Tensor
+    b_ih: Tensor
+    b_hh: Tensor
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One direction of one layer, in the direction's own time."""
+
+    weights: _Weights
+    inputs: _Estimate  # (T, B, features)
+    previous: _Estimate  # h_{t-1}: (T, B, H)
+    pre_activations: _Estimate
+    states: _Estimate  # h_t
+
+
+@dataclass(frozen=True)
+class _Gradients:
+    inputs: _Estimate
+    h0: _Estimate
+    weights: list[_Estimate]
+
+
+def oracle(case: Case, data: Data) -> Expected:
+    """Compute what a case must give, in float64 on the CPU, whatever the case's device and dtype."""
+    x, grad_output = _double(data.x), _double(data.grad_output)
+    if case.batch_first:
+        x, grad_output = x.transpose(0, 1), grad_output.transpose(0, 1)
+    h0, grad_h_n = _double(data.h0), _double(data.grad_h_n)
+    weights = [_double(w) for w in data.weights]
+    rounding = _Rounding.of(case)
+    directions = range(case.directions)
+
+    runs: list[_Run] = []
+    inputs = _exact(x)
+    for layer in range(case.num_layers):
+        for direction in directions:
+            k = layer * case.directions + direction
+            runs.append(
+                _forward(
+                    case,
+                    rounding,
+                    _Weights(*weights[4 * k : 4 * k + 4]),
+                    inputs.flip() if direction else inputs,
+                    _exact(h0[k]),
+                )
+            )
+        inputs = _join([_in_order(run.states, d) for d, run in enumerate(runs[-len(directions) :])])
+    output, h_n = inputs, [run.states[-1] for run in runs]
+
+    from_above = _exact(grad_output)
+    gradients: list[_Gradients] = []
+    for layer in reversed(range(case.num_layers)):
+        of_layer = []
+        for direction in directions:
+            k = layer * case.directions + direction
+            columns = slice(direction * case.hidden_size, (direction + 1) * case.hidden_size)
+            mine = _Estimate(from_above.value[..., columns], from_above.variance[..., columns])
+            of_layer.append(
+                _backward(case, rounding, runs[k], _in_order(mine, direction), grad_h_n[k])
+            )
+        gradients = of_layer + gradients
+        from_above = _add(
+            rounding, [_in_order(g.inputs, direction) for direction, g in enumerate(of_layer)]
+        )
+
+    named = {"output": output, "h_n": _stack(h_n), "x": from_above}
+    named["h0"] = _stack([g.h0 for g in gradients])
+    named |= zip(_weight_names(case), [w for g in gradients for w in g.weights], strict=True)
+    if case.batch_first:
+        for name in ("output", "x"):
+            estimate = named[name]
+            named[name] = _Estimate(
+                estimate.value.transpose(0, 1), estimate.variance.transpose(0, 1)
+            )
+    values = {name: estimate.value for name, estimate in named.items()}
+    return Expected(
+        values.pop("output"),
+        values.pop("h_n"),
+        values,
+        {name: estimate.variance.sqrt() for name, estimate in named.items()},
+    )
+
+
+def _forward(
+    case: Case, rounding: _Rounding, weights: _Weights, inputs: _Estimate, h0: _Estimate
+) -> _Run:
+    w = weights
+    bias = w.b_ih + w.b_hh
+    projected = inputs.value @ w.w_ih.t() + bias
+    recurrent = w.w_hh.t()
+
+    relative = rounding.product(case.hidden_size + inputs.value.shape[-1])
+    projected_variance = (inputs.variance + relative * inputs.value**2) @ (w.w_ih**2).t()
+    projected_variance += relative * (w.b_ih**2 + w.b_hh**2) + rounding.smallest**2
+    recurrent_squared = recurrent**2
+
+    previous, pre_activations, states = [], [], []
+    h = h0
+    for t in range(case.seq_len):
+        previous.append(h)
+        a = projected[t] + h.value @ recurrent
+        variance = projected_variance[t] + relative * a**2
+        variance = variance + (h.variance + relative * h.value**2) @ recurrent_squared
+        if case.cell == "rnn_tanh":
+            value = torch.tanh(a)
+            slope_squared = (1 - value**2) ** 2
+        else:
+            value = torch.relu(a)
+            slope_squared = _probably_positive(a, variance)
+        h = _Estimate(value, slope_squared * variance + (2 * rounding.unit * value) ** 2)
+        pre_activations.append(_Estimate(a, variance))
+        states.append(h)
+    return _Run(weights, inputs, _stack(previous), _stack(pre_activations), _stack(states))
+
+
+def _backward(
+    case: Case, rounding: _Rounding, run: _Run, from_above: _Estimate, grad_h_n: Tensor
+) -> _Gradients:
+    w, h, a = run.weights, run.states, run.pre_activations
+    if case.cell == "rnn_tanh":
+        slope = 1 - h.value**2
+        slope_variance = 4 * h.value**2 * h.variance + 2 * rounding.unit**2
+    else:
+        slope = (a.value > 0).to(a.value)
+        # A state that rounding may push over the kink has the other slope with that probability.
+        slope_variance = _probably_positive(-a.value.abs(), 4 * a.variance)
+
+    relative = rounding.product(case.hidden_size)
+    squared = w.w_hh**2
+    steps = []
+    grad_h = _exact(grad_h_n)
+    for t in reversed(range(case.seq_len)):
+        value = from_above.value[t] + grad_h.value
+        variance = from_above.variance[t] + grad_h.variance + rounding.unit**2 * value**2
+        variance = variance * slope[t] ** 2 + value**2 * slope_variance[t]
+        d_a = value * slope[t]
+        variance = variance + (2 * rounding.unit * d_a) ** 2 + rounding.smallest**2
+        steps.append(_Estimate(d_a, variance))
+        value = d_a @ w.w_hh
+        variance = (variance + relative * d_a**2) @ squared + relative * value**2
+        grad_h = _Estimate(value, variance + rounding.smallest**2)
+    d_as = _stack(steps[::-1])
+
+    value = d_as.value @ w.w_ih
+    relative = rounding.product(case.hidden_size)
+    variance = (d_as.variance + relative * d_as.value**2) @ w.w_ih**2 + relative * value**2
+    grad_inputs = _Estimate(value, variance + rounding.smallest**2)
+
+    ones = torch.ones(case.seq_len, case.batch, 1, dtype=torch.float64)
+    bias = _summed(case, rounding, d_as, _exact(ones))
+    grad_bias = _Estimate(bias.value[:, 0], bias.variance[:, 0])
+    return _Gradients(
+        grad_inputs,
+        grad_h,
+        [
+            _summed(case, rounding, d_as, run.inputs),
+            _summed(case, rounding, d_as, run.previous),
+            grad_bias,
+            grad_bias,
+        ],
+    )
+
+
+def _summed(case: Case, rounding: _Rounding, d_as: _Estimate, factor: _Estimate) -> _Estimate:
+    """Σ over steps and sequences of dA ⊗ factor: a weight's gradient."""
+    d_a, d_a_variance = d_as.value.flatten(0, 1), d_as.variance.flatten(0, 1)
+    f, f_variance = factor.value.flatten(0, 1), factor.variance.flatten(0, 1)
+    value = d_a.t() @ f
+    relative = rounding.over_time(case.seq_len, case.batch)
+    variance = (d_a_variance + relative * d_a**2).t() @ f**2 + (d_a**2).t() @ f_variance
+    variance += relative * value**2 + case.seq_len * rounding.smallest**2
+    return _Estimate(value, variance)
+
+
+def _probably_positive(a: Tensor, variance: Tensor) -> Tensor:
+    """The probability that ``a`` with a normal error is above 0."""
+    tiny = torch.finfo(torch.float64).tiny
+    return 0.5 * torch.erfc(-a / (2 * variance + tiny).sqrt())
+
+
+def _double(tensor: Tensor) -> Tensor:
+    return tensor.detach().to(device="cpu", dtype=torch.float64)
+
+
+def _exact(value: Tensor) -> _Estimate:
+    return _Estimate(value, torch.zeros_like(value))
+
+
+def _stack(parts: list[_Estimate]) -> _Estimate:
+    return _Estimate(
+        torch.stack([part.value for part in parts]), torch.stack([part.variance for part in parts])
+    )
+
+
+def _join(parts: list[_Estimate]) -> _Estimate:
+    return _Estimate(
+        torch.cat([part.value for part in parts], -1),
+        torch.cat([part.variance for part in parts], -1),
+    )
+
+
+def _add(rounding: _Rounding, parts: list[_Estimate]) -> _Estimate:
+    value = torch.stack([part.value for part in parts]).sum(0)
+    variance = torch.stack([part.variance for part in parts]).sum(0)
+    return _Estimate(value, variance + rounding.unit**2 * value**2)
+
+
+def _in_order(estimate: _Estimate, direction: int) -> _Estimate:
+    """From the layer's time to a direction's own and back: direction 1 runs in reverse."""
+    return estimate.flip() if direction else estimate
+
+
+def _weight_names(case: Case) -> list[str]:
+    return [
+        f"{part}_l{layer}{suffix}"
+        for layer in range(case.num_layers)
+        for suffix in ("", "_reverse")[: case.directions]
+        for part in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+    ]

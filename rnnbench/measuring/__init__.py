@@ -1,0 +1,1 @@
+"""The coordinator: `pytest suites` starts workers, passes the turn and keeps the results."""

@@ -1,0 +1,311 @@
+"""The engine: prepares a group of competitors, passes the turn, stops, and owns what came of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from rnnbench.cases import Case
+from rnnbench.measuring.journal import Journal
+from rnnbench.measuring.options import Options
+from rnnbench.measuring.team import Team
+from rnnbench.measuring.turns import sweeps
+from rnnbench.measuring.workers import CaseProblem, Worker, WorkerLost
+from rnnbench.statistics import compare_blocks, estimate_blocks
+from rnnbench.work import work_of
+
+__all__ = ["CaseRun", "Engine", "Outcome"]
+
+_LEAST_SWEEPS = 2
+"""Turns of each competitor in each replicate before its group may stop: one block says nothing
+about how blocks of a process differ."""
+
+_SPIN_PAUSE = 0.005
+"""Seconds between two turns of which one had several threads: OpenMP threads of a worker that has
+just answered spin on, and at two threads took 9 % of the next block when it began at once, 0.3 %
+after 5 ms."""
+
+_THREADED_BLOCKS = 2
+"""Blocks with several threads are longer by this factor, so that the pause weighs less."""
+
+
+@dataclass
+class CaseRun:
+    """All that is known of one case: what preparing it told, and its blocks so far.
+
+    ``blocks`` are as in the result file, but each holds its own ``rounds``, seconds per call.
+    """
+
+    case: Case
+    prepared: dict[str, Any] = field(default_factory=dict)
+    ran: dict[str, Any] = field(default_factory=dict)
+    warm_compile: dict[str, Any] | None = None
+    blocks: list[dict[str, Any]] = field(default_factory=list)
+    stopped: str = ""
+    status: str = "measured"
+    reason: str = ""
+    resumed: bool = False
+
+    @property
+    def measured(self) -> bool:
+        """Whether nothing has gone wrong with it so far."""
+        return self.status == "measured"
+
+    def processes(self) -> list[list[list[float]]]:
+        """Rounds by replicate and block, replicates in order, as the statistics take them."""
+        by_replicate: dict[int, list[list[float]]] = {}
+        for block in sorted(self.blocks, key=lambda block: (block["replicate"], block["turn"])):
+            by_replicate.setdefault(block["replicate"], []).append(block["rounds"])
+        return list(by_replicate.values())
+
+    def spent(self) -> float:
+        """Seconds that its turns have taken."""
+        return sum(block["seconds"] for block in self.blocks)
+
+    def record(self) -> dict[str, Any]:
+        """As the journal holds it; blocks have lines of their own."""
+        return {
+            "type": "finished",
+            "case": self.case.columns(),
+            "status": self.status,
+            "reason": self.reason,
+            "stopped": self.stopped,
+            "prepared": self.prepared,
+            "ran": self.ran,
+            "warm_compile": self.warm_compile,
+        }
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one block of a turn cost beside its rounds, for the run's own accounts."""
+
+    timed: float
+    wall: float
+
+
+class Engine:
+    """Measures groups with a team; the journal gets every block before it is counted."""
+
+    def __init__(
+        self,
+        options: Options,
+        team: Team,
+        journal: Journal,
+        progress: Callable[[str, CaseRun], None] = lambda stage, run: None,
+    ) -> None:
+        self._options = options
+        self._team = team
+        self._journal = journal
+        self._progress = progress
+        self._turn = 0
+        self.timed_seconds = 0.0
+
+    def continue_after(self, turn: int) -> None:
+        """Number the turns of a resumed run after those of the one before."""
+        self._turn = turn
+
+    def measure(self, runs: Sequence[CaseRun], *, time_them: bool = True) -> None:
+        """Prepare, verify and time a group of competitors; every run ends with a status."""
+        self._check(runs)
+        alive = [run for run in runs if run.measured]
+        for slot in range(self._team.slots):
+            self._prepare_slot(alive, slot, describe=slot == 0)
+            alive = [run for run in alive if run.measured]
+        if time_them and alive:
+            self._take_turns(alive)
+        self._finish(alive)
+        self._journal.append(*(run.record() for run in runs))
+
+    def _check(self, runs: Sequence[CaseRun]) -> None:
+        for environment in dict.fromkeys(run.case.environment for run in runs):
+            mine = [run for run in runs if run.case.environment == environment]
+            answer = self._team.worker(environment, 0).ask(
+                "check", self._options.case_timeout, cases=[run.case.columns() for run in mine]
+            )
+            for run, reason in zip(mine, answer["unsupported"], strict=True):
+                if reason is not None:
+                    self._give_up(run, CaseProblem("unsupported", reason))
+
+    def _prepare_slot(self, alive: Sequence[CaseRun], slot: int, *, describe: bool) -> None:
+        """Prepare all cases in one slot; a case that takes its worker down is given up alone."""
+        todo = list(alive)
+        ready: list[CaseRun] = []
+        while todo:
+            run = todo.pop(0)
+            if not run.measured:
+                continue
+            worker = self._team.worker(run.case.environment, slot)
+            self._progress("verify", run)
+            try:
+                answer = self._ask(worker, "prepare", run.case, all_cores=self._options.cores)
+                self._keep_answer(run, answer)
+                if describe and not run.ran:
+                    run.ran = self._ask(worker, "describe", run.case)
+                ready.append(run)
+            except WorkerLost as lost:
+                self._give_up(run, lost)
+                self._team.replace(run.case.environment, slot)
+                # The fresh worker has none of the cases that the lost one held.
+                again = [x for x in ready if x.case.environment == run.case.environment]
+                ready = [x for x in ready if x.case.environment != run.case.environment]
+                todo = again + todo
+            except CaseProblem as problem:
+                self._give_up(run, problem)
+
+    def _keep_answer(self, run: CaseRun, answer: dict[str, Any]) -> None:
+        compiled = answer["compile"]
+        if not run.prepared:
+            run.prepared = answer
+        elif compiled is not None and compiled["warm_cache"] and run.warm_compile is None:
+            run.warm_compile = compiled
+
+    def _ask(self, worker: Worker, op: str, case: Case, **fields: Any) -> dict[str, Any]:
+        return worker.ask(op, self._options.case_timeout, case=case.columns(), **fields)
+
+    def _give_up(self, run: CaseRun, problem: CaseProblem) -> None:
+        run.status, run.reason = problem.status, problem.reason
+        run.blocks.clear()
+
+    def _take_turns(self, alive: list[CaseRun]) -> None:
+        budget = self._options.seconds
+        order = sweeps(alive, self._team.slots, self._options.seed + self._turn)
+        done = 0
+        while True:
+            for run, slot in next(order):
+                if run.measured:
+                    self._one_turn(run, slot, alive)
+            done += 1
+            alive = [run for run in alive if run.measured]
+            if not alive:
+                return
+            spent = sum(run.spent() for run in alive) / len(alive)
+            if done < _LEAST_SWEEPS and spent < budget:
+                continue
+            if self._precise(alive):
+                stopped = "precise"
+            elif spent >= budget:
+                stopped = "time spent"
+            else:
+                continue
+            for run in alive:
+                run.stopped = stopped
+            return
+
+    def _one_turn(self, run: CaseRun, slot: int, alive: Sequence[CaseRun]) -> None:
+        case = run.case
+        seconds = self._options.block_seconds
+        if case.threads > 1:
+            time.sleep(_SPIN_PAUSE)
+            seconds *= _THREADED_BLOCKS
+        worker = self._team.worker(case.environment, slot)
+        self._progress("time", run)
+        try:
+            answer = self._ask(
+                worker,
+                "block",
+                case,
+                seconds=seconds,
+                iterations=run.prepared["iterations"],
+                cores=self._options.cores_for(case.threads),
+            )
+        except WorkerLost as lost:
+            self._give_up(run, lost)
+            self._team.replace(case.environment, slot)
+            others = [x for x in alive if x.case.environment == case.environment and x.measured]
+            self._prepare_slot(others, slot, describe=False)
+            return
+        except CaseProblem as problem:
+            self._give_up(run, problem)
+            return
+        block = {"replicate": worker.replicate, "turn": self._turn, **answer}
+        self._turn += 1
+        self._journal.append({"type": "block", "case": case.columns(), **block})
+        run.blocks.append(block)
+        self.timed_seconds += timed_seconds(run, block)
+
+    def _precise(self, alive: Sequence[CaseRun]) -> bool:
+        """Whether every estimate, and every ratio to the baseline, is known well enough."""
+        processes = {run.case: run.processes() for run in alive}
+        for run in alive:
+            estimate = estimate_blocks(processes[run.case])
+            if estimate.low is None or estimate.high is None:
+                return False
+            if (estimate.high - estimate.low) / 2 > self._options.precision * estimate.value:
+                return False
+            base = baseline_of(run, alive, self._options.baseline)
+            if base is None or base is run:
+                continue
+            ratio = compare_blocks(
+                processes[base.case],
+                processes[run.case],
+                warmup_rounds=0,
+                same_process=base.case.environment == run.case.environment,
+            )
+            if ratio.low is None or ratio.high is None:
+                return False
+            if (ratio.high - ratio.low) / 2 > self._options.precision * ratio.ratio:
+                return False
+        return True
+
+    def _finish(self, alive: Sequence[CaseRun]) -> None:
+        recompiled: dict[str, int] = {}
+        for environment in dict.fromkeys(run.case.environment for run in alive):
+            for slot in range(self._team.slots):
+                answer = self._team.worker(environment, slot).ask(
+                    "finish", self._options.case_timeout
+                )
+                count = recompiled.get(environment, 0) + answer["recompilations"]
+                recompiled[environment] = count
+        for run in alive:
+            if run.prepared and run.prepared["compile"] is not None:
+                run.ran["recompilations"] = recompiled[run.case.environment]
+
+
+def baseline_of(run: CaseRun, group: Sequence[CaseRun], baseline: str) -> CaseRun | None:
+    """The competitor that a case is compared with: the baseline in its own environment, or in the
+    first environment that has it; None where nothing of that name was measured.
+    """
+    found = [x for x in group if x.case.implementation == baseline and x.measured and x.blocks]
+    own = [x for x in found if x.case.environment == run.case.environment]
+    return (own or found or [None])[0]
+
+
+def timed_seconds(run: CaseRun, block: dict[str, Any]) -> float:
+    """Seconds of a block that were timed rounds; for `backward` with what prepared each."""
+    if run.case.pass_ == "backward":
+        return float(block["seconds"])
+    calls = run.prepared["iterations"]
+    return float(calls * (sum(block["rounds"]) + sum(block["warmup"])))
+
+
+def result_of(run: CaseRun) -> dict[str, Any]:
+    """The ``extra_info.rnnbench`` of a measured case, as the schema has it."""
+    blocks = []
+    at = 0
+    for block in run.blocks:
+        entry = {key: block[key] for key in ("replicate", "turn", "start", "cores", "warmup")}
+        entry["rounds"] = [at, at + len(block["rounds"])]
+        if block["device_rounds"]:
+            entry["device_rounds"] = block["device_rounds"]
+        at += len(block["rounds"])
+        blocks.append(entry)
+    compiled = run.prepared["compile"]
+    if compiled is not None:
+        compiled = {"cold": None, "warm": run.warm_compile, **{}}
+        compiled["warm" if run.prepared["compile"]["warm_cache"] else "cold"] = run.prepared[
+            "compile"
+        ]
+    return {
+        "case": run.case.columns(),
+        "verification": run.prepared["verification"],
+        "ran": run.ran,
+        "compile": compiled,
+        "clock": run.prepared["clock"],
+        "iterations": run.prepared["iterations"],
+        "blocks": blocks,
+        "work": work_of(run.case),
+        "stopped": run.stopped,
+    }

@@ -1,0 +1,115 @@
+"""What a run was asked to do, as one frozen object."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rnnbench.cases import DEFAULT_ENVIRONMENT
+from rnnbench.errors import UserError
+
+__all__ = ["Options", "parse_environments", "usable_cores"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of a run; times in seconds.
+
+    ``seconds`` is the time for the rounds of one case over all of its replicates, ``block_seconds``
+    that of one turn, ``case_timeout`` the longest that any one answer about a case may take.
+    ``precision`` is the half width of an interval, relative to its middle, at which a group of
+    competitors stops before its time is spent. ``cores``: those that blocks run on.
+    """
+
+    seconds: float = 1.0
+    replicates: int = 3
+    precision: float = 0.02
+    case_timeout: float = 300.0
+    block_seconds: float = 0.05
+    baseline: str = "nn_rnn"
+    seed: int = 0
+    resume: bool = False
+    in_process: bool = False
+    cores: tuple[int, ...] = field(default_factory=lambda: usable_cores())
+    plugins: tuple[str, ...] = ()
+    environments: Mapping[str, str] = field(
+        default_factory=lambda: {DEFAULT_ENVIRONMENT: sys.executable}
+    )
+
+    def __post_init__(self) -> None:
+        for name, low in (("seconds", 0.0), ("case_timeout", 0.0), ("block_seconds", 0.0)):
+            if not getattr(self, name) > low:
+                option = "--rnn-" + name.replace("_", "-")
+                raise UserError(f"{option} is {getattr(self, name)}; give seconds above 0")
+        if not 0 < self.precision < 1:
+            raise UserError(
+                f"--rnn-precision is {self.precision}; give a share between 0 and 1, such as 0.02"
+            )
+        if self.replicates < 1:
+            raise UserError(f"--rnn-replicates is {self.replicates}; give 1 or more")
+        missing = set(self.cores) - set(usable_cores())
+        if missing:
+            raise UserError(
+                f"--rnn-cores names core {min(missing)}, which this process may not use; it may "
+                f"use {', '.join(map(str, usable_cores()))}"
+            )
+
+    def cores_for(self, threads: int) -> list[int]:
+        """The cores on which every competitor with that many threads takes its turns.
+
+        The last ones: the first core is where systems tend to handle interrupts, and it leaves the
+        coordinator one where there is one to spare. All of them when there are fewer than threads.
+        """
+        return sorted(self.cores)[-threads:]
+
+    def as_dict(self) -> dict[str, Any]:
+        """As a result file holds them; without the paths of this machine."""
+        return {
+            "seconds": self.seconds,
+            "replicates": self.replicates,
+            "precision": self.precision,
+            "case_timeout": self.case_timeout,
+            "block_seconds": self.block_seconds,
+            "baseline": self.baseline,
+            "seed": self.seed,
+            "in_process": self.in_process,
+            "cores": list(self.cores),
+            "plugins": [Path(plugin).name for plugin in self.plugins],
+        }
+
+
+def usable_cores() -> tuple[int, ...]:
+    """Cores that this process may run on; where the system has no affinity, all of them."""
+    if hasattr(os, "sched_getaffinity"):
+        return tuple(sorted(os.sched_getaffinity(0)))
+    return tuple(range(os.cpu_count() or 1))
+
+
+def parse_environments(texts: Sequence[str]) -> dict[str, str]:
+    """Read ``NAME=PATH`` options; without any, the environment is this Python's own.
+
+    Raises:
+        UserError: an option is of another form, a name is given twice, or there is no such program.
+    """
+    environments: dict[str, str] = {}
+    for text in texts:
+        name, equals, path = text.partition("=")
+        if not equals or not name or not path:
+            raise UserError(
+                f"--rnn-python {text!r} is not NAME=PATH; give for example old=/opt/old/bin/python"
+            )
+        if name in environments:
+            raise UserError(f"--rnn-python names {name!r} twice; choose another name")
+        found = shutil.which(path)
+        if found is None:
+            raise UserError(
+                f"--rnn-python {name}: {path!r} is not a program that can be run; give the path "
+                "of a Python"
+            )
+        environments[name] = found
+    return environments or {DEFAULT_ENVIRONMENT: sys.executable}

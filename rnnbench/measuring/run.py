@@ -1,0 +1,267 @@
+"""One run: its cases in groups, its team, journal and result; what pytest's items ask for."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rnnbench import __version__
+from rnnbench.cases import Case
+from rnnbench.errors import UserError
+from rnnbench.measuring import load
+from rnnbench.measuring.engine import CaseRun, Engine
+from rnnbench.measuring.journal import Journal, by_type, journal_path, read_journal
+from rnnbench.measuring.options import Options
+from rnnbench.measuring.progress import Progress
+from rnnbench.measuring.team import Team
+from rnnbench.schema import SCHEMA_VERSION
+
+__all__ = ["Run"]
+
+
+class Run:
+    """Measures the groups of the selected cases when one of their items first asks."""
+
+    def __init__(
+        self,
+        options: Options,
+        grid: dict[str, Any],
+        cases: Sequence[Case],
+        json_path: Path | None,
+        progress: Progress,
+    ) -> None:
+        self.options = options
+        self.grid = grid
+        self.runs = {case: CaseRun(case) for case in cases}
+        self.notes: list[str] = []
+        self._json_path = json_path
+        self._progress = progress
+        self._finished: set[Case] = set()
+        self._reported: set[Case] = set()
+        self._journal = Journal(None)
+        self._team: Team | None = None
+        self._engine: Engine | None = None
+        self._load_start: load.Load | None = None
+        self._load_end: load.Load | None = None
+        self._resumed_turns = 0
+        self._resumed_replicates = 0
+        self._earlier: list[dict[str, Any]] = []
+
+    def start(self) -> None:
+        """Start workers and the journal; with ``resume``, take over what the journal holds.
+
+        Raises:
+            UserError: the workers do not start, or the journal belongs to another run.
+        """
+        records = self._read_earlier()
+        self._team = Team(self.options, self._resumed_replicates)
+        try:
+            self._team.start_first()
+            identity = self._identity()
+            if records:
+                self._refuse_if_different(records[0]["identity"], identity)
+                self._take_over(records)
+            self._open_journal(identity, fresh=not records)
+            if len(self._finished) < len(self.runs):
+                self._team.start_rest(list(self.runs))
+        except BaseException:
+            self._team.close()
+            raise
+        if self._team.note:
+            self.notes.append(self._team.note)
+        self._engine = Engine(self.options, self._team, self._journal, self._show)
+        self._engine.continue_after(self._resumed_turns)
+        self._load_start = load.sample(self._team.cpu_seconds())
+
+    def result(self, case: Case, *, time_it: bool = True) -> CaseRun:
+        """The case's result; its whole group is measured the first time one of it is asked for."""
+        run = self.runs[case]
+        if case not in self._finished:
+            assert self._engine is not None
+            group = [
+                other
+                for other in self.runs.values()
+                if other.case.group == case.group and other.case not in self._finished
+            ]
+            self._progress.start()
+            try:
+                self._engine.measure(group, time_them=time_it)
+            finally:
+                self._progress.stop()
+            self._finished.update(other.case for other in group)
+            assert self._team is not None
+            self._load_end = load.sample(self._team.cpu_seconds())
+        self._reported.add(case)
+        return run
+
+    @property
+    def started(self) -> bool:
+        """Whether anything was asked for yet."""
+        return self._engine is not None
+
+    def reported(self) -> list[CaseRun]:
+        """Cases whose items have run, in the order of the grid."""
+        return [run for case, run in self.runs.items() if case in self._reported]
+
+    def close(self) -> None:
+        """End the workers and close the journal."""
+        if self._team is not None:
+            self._environments = self._team.environments()
+            self._team.close()
+        if self._reported and self._finished >= set(self.runs):
+            self._journal.append({"type": "end"})
+        self._journal.close()
+
+    def document(self) -> dict[str, Any]:
+        """The top-level ``rnnbench`` of the result file."""
+        assert self._team is not None
+        return {
+            "schema": SCHEMA_VERSION,
+            "version": __version__,
+            "grid": self.grid,
+            "options": {**self.options.as_dict(), "replicates_run": self._team.slots},
+            "environments": self._team.environments(),
+            "load": self.load(),
+            "notes": self.notes,
+            "not_measured": [
+                {"case": run.case.columns(), "status": run.status, "reason": run.reason}
+                for run in self.reported()
+                if not run.measured
+            ],
+        }
+
+    def load(self) -> dict[str, Any]:
+        """The run's accounts: what the machine did, and how much of the time was measuring."""
+        if self._load_start is None or self._load_end is None or self._team is None:
+            return {}
+        accounts = load.between(self._load_start, self._load_end, len(self.options.cores))
+        assert self._engine is not None
+        accounts["timed_share"] = self._engine.timed_seconds / accounts["seconds"]
+        accounts["waiting_cpu_share"] = self._team.waiting_cpu_share()
+        accounts["resumed_cases"] = sum(run.resumed for run in self.runs.values())
+        return accounts
+
+    def _show(self, stage: str, run: CaseRun) -> None:
+        group = [x for x in self.runs.values() if x.case.group == run.case.group]
+        budget = self.options.seconds * len(group)
+        part = min(1.0, sum(x.spent() for x in group) / budget) * len(group)
+        words = {"verify": "verifying", "time": "timing"}
+        self._progress.update(
+            len(self._finished) + part, len(self.runs), f"{words[stage]} {run.case.id}"
+        )
+
+    def _read_earlier(self) -> list[dict[str, Any]]:
+        if not self.options.resume:
+            return []
+        if self._json_path is None:
+            raise UserError(
+                "--rnn-resume needs --benchmark-json: the journal lies beside that file"
+            )
+        records, cut = read_journal(journal_path(self._json_path))
+        if cut:
+            self.notes.append(
+                f"the last line of {journal_path(self._json_path).name} was cut, as when a run is "
+                "killed while it writes; the line was dropped and its block is measured again"
+            )
+        blocks = by_type(records, "block")
+        self._resumed_turns = 1 + max((block["turn"] for block in blocks), default=-1)
+        self._resumed_replicates = 1 + max((block["replicate"] for block in blocks), default=-1)
+        return records
+
+    def _identity(self) -> dict[str, Any]:
+        """What must be equal for blocks of two runs to belong together."""
+        assert self._team is not None
+        environments = {}
+        for name, described in self._team.environments().items():
+            environments[name] = {
+                "torch": described["torch"],
+                "torch_git": described["torch_git"],
+                "python": described["python"],
+                "system": described["system"],
+                "cpu": described["cpu"],
+                "devices": _names_only(described["devices"]),
+            }
+        ids = "\n".join(sorted(case.id for case in self.runs))
+        return {
+            "rnnbench": __version__,
+            "cases": hashlib.sha256(ids.encode()).hexdigest(),
+            "options": {
+                key: value for key, value in self.options.as_dict().items() if key != "plugins"
+            },
+            "plugins": {
+                Path(plugin).name: hashlib.sha256(Path(plugin).read_bytes()).hexdigest()
+                for plugin in self.options.plugins
+            },
+            "environments": environments,
+        }
+
+    def _refuse_if_different(self, then: dict[str, Any], now: dict[str, Any]) -> None:
+        different = _differences(then, now)
+        if different:
+            raise UserError(
+                "--rnn-resume: the journal is of another run; different are "
+                f"{', '.join(different)}. Give the same options on the same machine, or run "
+                "without --rnn-resume to start anew"
+            )
+
+    def _take_over(self, records: Sequence[dict[str, Any]]) -> None:
+        for block in by_type(records, "block"):
+            fields = {key: value for key, value in block.items() if key not in ("type", "case")}
+            self.runs[Case.from_columns(block["case"])].blocks.append(fields)
+        for record in by_type(records, "finished"):
+            run = self.runs[Case.from_columns(record["case"])]
+            for name in ("status", "reason", "stopped", "prepared", "ran", "warm_compile"):
+                setattr(run, name, record[name])
+            if not run.measured:
+                run.blocks.clear()
+            run.resumed = True
+            self._finished.add(run.case)
+
+    def _open_journal(self, identity: dict[str, Any], *, fresh: bool) -> None:
+        if self._json_path is None:
+            return
+        path = journal_path(self._json_path)
+        if fresh and path.exists():
+            kept = _set_aside(path)
+            if kept is not None:
+                self.notes.append(
+                    f"the journal of an unfinished run was kept as {kept.name}; --rnn-resume "
+                    "would have gone on with it"
+                )
+        self._journal = Journal(path)
+        started = {"type": "run" if fresh else "resumed", "identity": identity}
+        self._journal.append({**started, "time": time.time()})
+
+
+def _names_only(devices: dict[str, Any]) -> dict[str, Any]:
+    """Devices without their clocks and temperatures, which change from minute to minute."""
+    return {
+        kind: {key: value for key, value in found.items() if key != "driver"}
+        for kind, found in devices.items()
+    }
+
+
+def _differences(then: Any, now: Any, name: str = "") -> list[str]:
+    """Names of the entries that differ, dotted."""
+    if isinstance(then, dict) and isinstance(now, dict):
+        found = []
+        for key in sorted(set(then) | set(now)):
+            inner = f"{name}.{key}" if name else str(key)
+            found += _differences(then.get(key), now.get(key), inner)
+        return found
+    return [] if then == now else [name]
+
+
+def _set_aside(path: Path) -> Path | None:
+    """Move an unfinished run's journal out of the way; a finished one is no longer needed."""
+    if path.read_bytes().rstrip().endswith(b'{"type": "end"}'):
+        path.unlink()
+        return None
+    number = 1
+    while (kept := path.with_name(f"{path.name}.{number}")).exists():
+        number += 1
+    path.rename(kept)
+    return kept

@@ -1,0 +1,137 @@
+"""The table at the end: each group's times with intervals, ratios to the baseline, and what is
+missing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+from rnnbench.cases import Case
+from rnnbench.measuring.engine import CaseRun, baseline_of
+from rnnbench.statistics import compare_blocks, estimate_blocks
+
+__all__ = ["format_interval", "format_seconds", "summary_lines"]
+
+
+def summary_lines(runs: Sequence[CaseRun], baseline: str) -> Iterator[str]:
+    """Lines of the summary: a table per group, then all that was not measured and why."""
+    groups: dict[Case, list[CaseRun]] = {}
+    for run in runs:
+        if run.measured and run.blocks:
+            groups.setdefault(run.case.group, []).append(run)
+    several = len({run.case.environment for run in runs}) > 1
+    for group, members in groups.items():
+        yield ""
+        yield _title(group)
+        yield from _table(members, baseline, several)
+    yield from _not_measured(runs)
+
+
+def _title(group: Case) -> str:
+    c = group
+    layers = f"L={c.num_layers}" + (" bidirectional" if c.bidirectional else "")
+    threads = "1 thread" if c.threads == 1 else f"{c.threads} threads"
+    return (
+        f"{c.pass_}: {c.workload} {c.cell}, T={c.seq_len} B={c.batch} I={c.input_size} "
+        f"H={c.hidden_size} {layers}, {c.layout}, {c.dtype}, {c.device}, {threads}"
+        + (f", seed {c.seed}" if c.seed else "")
+    )
+
+
+def _table(members: Sequence[CaseRun], baseline: str, several: bool) -> Iterator[str]:
+    rows = [["implementation", "median", "95 % interval", f"time / {baseline}", "", "tokens/s"]]
+    measured = []
+    for run in members:
+        processes = run.processes()
+        estimate = estimate_blocks(processes)
+        base = baseline_of(run, members, baseline)
+        ratio, interval = "", ""
+        if base is run:
+            ratio = "1"
+        elif base is not None:
+            compared = compare_blocks(
+                base.processes(),
+                processes,
+                warmup_rounds=0,
+                same_process=base.case.environment == run.case.environment,
+            )
+            ratio, interval = _ratio(compared.ratio, compared.low, compared.high)
+        name = run.case.implementation + (f" @ {run.case.environment}" if several else "")
+        tokens = run.case.seq_len * run.case.batch / estimate.value
+        row = [
+            name,
+            format_seconds(estimate.value, estimate.low, estimate.high),
+            format_interval(estimate.value, estimate.low, estimate.high),
+            ratio,
+            interval,
+            _tokens(tokens),
+        ]
+        measured.append((estimate.value, row))
+    rows += [row for _, row in sorted(measured, key=lambda pair: pair[0])]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        cells = [row[0].ljust(widths[0])]
+        cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+        yield "  " + "  ".join(cells).rstrip()
+
+
+def _ratio(ratio: float, low: float | None, high: float | None) -> tuple[str, str]:
+    if low is None or high is None:
+        return f"{ratio:.2f}", "[no replicates]"
+    digits = _digits((high - low) / 2)
+    return f"{ratio:.{digits}f}", f"[{low:.{digits}f}, {high:.{digits}f}]"
+
+
+def _digits(half_width: float) -> int:
+    """Decimals up to the second significant one of the interval's half width; between 0 and 4."""
+    if half_width <= 0:
+        return 4
+    return max(0, min(4, 1 - math.floor(math.log10(half_width))))
+
+
+_UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
+
+
+def _unit(seconds: float) -> tuple[float, str]:
+    return next((unit for unit in _UNITS if seconds >= unit[0]), _UNITS[-1])
+
+
+def format_seconds(value: float, low: float | None, high: float | None) -> str:
+    """A time in the unit that suits it, with the digits that its interval supports."""
+    scale, name = _unit(value)
+    digits = 1 if low is None or high is None else min(3, _digits((high - low) / 2 / scale))
+    return f"{value / scale:.{digits}f} {name}"
+
+
+def format_interval(value: float, low: float | None, high: float | None) -> str:
+    """The interval in the unit of its value; says so where there is none."""
+    if low is None or high is None:
+        return "[no replicates]"
+    scale, _ = _unit(value)
+    digits = min(3, _digits((high - low) / 2 / scale))
+    return f"[{low / scale:.{digits}f}, {high / scale:.{digits}f}]"
+
+
+def _tokens(per_second: float) -> str:
+    for scale, name in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if per_second >= scale:
+            return f"{per_second / scale:.3g}{name}"
+    return f"{per_second:.3g}"
+
+
+def _not_measured(runs: Sequence[CaseRun]) -> Iterator[str]:
+    reasons: dict[tuple[str, str, str], list[CaseRun]] = {}
+    for run in runs:
+        if not run.measured:
+            where = run.case.implementation
+            if len({x.case.environment for x in runs}) > 1:
+                where += f" @ {run.case.environment}"
+            reasons.setdefault((run.status, where, run.reason), []).append(run)
+    if not reasons:
+        return
+    yield ""
+    yield "not measured:"
+    for (status, where, reason), missing in sorted(reasons.items()):
+        cases = missing[0].case.id if len(missing) == 1 else f"{len(missing)} cases"
+        yield f"  {status}: {where} ({cases}): {reason}"

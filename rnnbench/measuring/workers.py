@@ -1,0 +1,221 @@
+"""A worker as the coordinator sees it: started, asked, timed out, buried, replaced."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from rnnbench.errors import UserError
+
+__all__ = [
+    "CaseProblem",
+    "InProcessWorker",
+    "ProcessWorker",
+    "Worker",
+    "WorkerLost",
+    "own_environment",
+]
+
+_START_TIMEOUT = 180.0
+_PYTHON_VARIABLES = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__")
+
+
+class CaseProblem(Exception):
+    """A case cannot be measured: one of the schema's statuses, and why."""
+
+    def __init__(self, status: str, reason: str) -> None:
+        super().__init__(f"{status}: {reason}")
+        self.status = status
+        self.reason = reason
+
+
+class WorkerLost(CaseProblem):
+    """As above, and the worker's process is gone: its other cases must be prepared anew."""
+
+
+class Worker(Protocol):
+    """One process of one environment."""
+
+    environment: str
+    replicate: int
+    hello: dict[str, Any]
+    waited_cpu: float
+    waited_wall: float
+    cpu: float
+
+    def ask(self, op: str, timeout: float, **fields: Any) -> dict[str, Any]:
+        """Send a request and wait for the answer; raises `CaseProblem` or `WorkerLost`."""
+
+    def close(self) -> None:
+        """End it."""
+
+
+def own_environment(python: str) -> dict[str, str]:
+    """Environment variables for a worker: this process's, less what would mix two Pythons."""
+    variables = dict(os.environ)
+    if python != sys.executable:
+        for name in _PYTHON_VARIABLES:
+            variables.pop(name, None)
+    # One compilation at a time and in the worker itself: no pool of compilers that stays behind
+    # and computes while another worker has the turn.
+    variables.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
+    return variables
+
+
+def _result(reply: Mapping[str, Any]) -> dict[str, Any]:
+    if "result" in reply:
+        result: dict[str, Any] = reply["result"]
+        return result
+    if reply["status"] == "user_error":
+        raise UserError(reply["reason"])
+    raise CaseProblem(reply["status"], reply["reason"])
+
+
+class ProcessWorker:
+    """A worker in a process of its own, spoken to by JSON lines."""
+
+    def __init__(
+        self, environment: str, python: str, replicate: int, hello: Mapping[str, Any]
+    ) -> None:
+        self.environment = environment
+        self.replicate = replicate
+        self.waited_cpu = 0.0
+        self.waited_wall = 0.0
+        self.cpu = 0.0
+        self._log = tempfile.TemporaryFile()
+        self._oom_kills = _oom_kills()
+        bootstrap = Path(__file__).parent.parent / "worker" / "bootstrap.py"
+        self._process = subprocess.Popen(
+            [python, str(bootstrap)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            env=own_environment(python),
+            # A process group of its own: a hanging compiler's children end with it, and a Ctrl-C
+            # is the coordinator's to handle.
+            start_new_session=True,
+        )
+        self._buffer = b""
+        self._selector = selectors.DefaultSelector()
+        assert self._process.stdout is not None
+        self._selector.register(self._process.stdout, selectors.EVENT_READ)
+        try:
+            self.hello = self.ask("hello", _START_TIMEOUT, **hello)
+        except WorkerLost as lost:
+            raise UserError(
+                f"environment {environment!r}: its Python does not start as a worker "
+                f"({lost.reason}); it needs Python 3.10 or newer with PyTorch 2.1 or newer"
+            ) from lost
+        except CaseProblem as problem:
+            self.close()
+            raise UserError(f"environment {environment!r}: {problem.reason}") from problem
+        except BaseException:
+            self.close()
+            raise
+
+    def ask(self, op: str, timeout: float, **fields: Any) -> dict[str, Any]:
+        line = json.dumps({"op": op, **fields}) + "\n"
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(line.encode())
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            raise self._died() from None
+        reply = json.loads(self._read_line(timeout))
+        self.waited_cpu += reply["waited"]["cpu"]
+        self.waited_wall += reply["waited"]["wall"]
+        self.cpu = reply["cpu"]
+        return _result(reply)
+
+    def _read_line(self, timeout: float) -> bytes:
+        deadline = time.monotonic() + timeout
+        assert self._process.stdout is not None
+        while b"\n" not in self._buffer:
+            left = deadline - time.monotonic()
+            if left <= 0 or not self._selector.select(left):
+                self._kill()
+                raise WorkerLost("timed_out", f"no answer within {timeout:g} s")
+            chunk = os.read(self._process.stdout.fileno(), 1 << 20)
+            if not chunk:
+                raise self._died()
+            self._buffer += chunk
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        return line
+
+    def _died(self) -> WorkerLost:
+        """Why the process is gone."""
+        self._kill()
+        code = self._process.wait()
+        if code == -signal.SIGKILL and _oom_kills() > self._oom_kills:
+            return WorkerLost(
+                "out_of_memory", "the kernel ended the worker because memory had run out"
+            )
+        if code < 0:
+            return WorkerLost("crashed", f"the worker was ended by {signal.Signals(-code).name}")
+        return WorkerLost("crashed", f"the worker ended with status {code}{self._last_words()}")
+
+    def _last_words(self) -> str:
+        self._log.seek(0)
+        lines = self._log.read().decode(errors="replace").strip().splitlines()
+        return f": {lines[-1].strip()[:200]}" if lines else ""
+
+    def _kill(self) -> None:
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+
+    def close(self) -> None:
+        """Ask it to end, then end it."""
+        assert self._process.stdin is not None and self._process.stdout is not None
+        if self._process.poll() is None:
+            try:
+                self._process.stdin.write(b'{"op": "exit"}\n')
+                self._process.stdin.close()
+                self._process.wait(timeout=5)
+            except (BrokenPipeError, subprocess.TimeoutExpired):
+                self._kill()
+                self._process.wait()
+        self._selector.close()
+        self._process.stdout.close()
+        self._log.close()
+
+
+class InProcessWorker:
+    """The same worker code in this very process, for a debugger; no time-out, no replicates."""
+
+    def __init__(self, environment: str, hello: Mapping[str, Any]) -> None:
+        self.environment = environment
+        self.replicate = 0
+        self.waited_cpu = 0.0
+        self.waited_wall = 0.0
+        self.cpu = 0.0
+        # By name, so that nothing but this one option can bring torch into the coordinator.
+        server = importlib.import_module("rnnbench.worker.server")
+        self._handle: Callable[[dict[str, Any]], dict[str, Any]] = server.Server().handle
+        self.hello = self.ask("hello", _START_TIMEOUT, in_process=True, **hello)
+
+    def ask(self, op: str, timeout: float, **fields: Any) -> dict[str, Any]:
+        return _result(self._handle({"op": op, **fields}))
+
+    def close(self) -> None:
+        """Nothing to end."""
+
+
+def _oom_kills() -> int:
+    """How many processes the kernel has ended for want of memory since it started (Linux)."""
+    try:
+        for line in Path("/proc/vmstat").read_text().splitlines():
+            if line.startswith("oom_kill "):
+                return int(line.split()[1])
+    except OSError:
+        return 0
+    return 0

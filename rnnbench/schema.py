@@ -1,0 +1,68 @@
+"""The columns of a case and the words of a result file; standard library only.
+
+Everything that is written to a result file or read from one goes by the names in this module, so
+that the worker, the coordinator and the reporting side cannot drift apart. All times are seconds
+and all sizes are bytes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = [
+    "CASE_COLUMNS",
+    "CELLS",
+    "DTYPES",
+    "LAYOUTS",
+    "NOT_MEASURED",
+    "PASSES",
+    "SCHEMA_VERSION",
+    "Column",
+]
+
+SCHEMA_VERSION = 1
+"""Raised when a reader of an older file could misunderstand a newer one."""
+
+CELLS = ("rnn_tanh", "rnn_relu")
+PASSES = ("inference", "forward", "backward", "forward_backward", "training_step")
+LAYOUTS = ("time_major", "batch_first", "batch_first_view")
+DTYPES = ("float32", "float64", "bfloat16", "float16")
+
+NOT_MEASURED = ("unsupported", "incorrect", "failed", "out_of_memory", "timed_out", "crashed")
+"""Statuses of a case that has no time.
+
+``unsupported``: a capability check or this version's compiler says that it cannot be done;
+``incorrect``: its numbers differ from the oracle's; ``failed``: it raised; ``out_of_memory``: an
+allocation failed or the kernel ended the process for want of memory; ``timed_out``: it did not
+answer within the case's time-out; ``crashed``: its process died.
+"""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a case: its name in files, its Python type, its unit and its meaning."""
+
+    name: str
+    type: type
+    unit: str
+    meaning: str
+
+
+CASE_COLUMNS = (
+    Column("implementation", str, "", "way in which the layer is computed"),
+    Column("cell", str, "", "recurrent cell: its formula"),
+    Column("workload", str, "", "what is done with the layer"),
+    Column("pass", str, "", "which part of the work is timed"),
+    Column("seq_len", int, "steps", "T, the sequence length"),
+    Column("batch", int, "sequences", "B, the batch size"),
+    Column("input_size", int, "features", "I, the width of the input"),
+    Column("hidden_size", int, "features", "H, the width of the hidden state"),
+    Column("num_layers", int, "layers", "L, the number of stacked layers"),
+    Column("bidirectional", bool, "", "whether each layer also runs in reverse"),
+    Column("layout", str, "", "how the input lies in memory"),
+    Column("dtype", str, "", "data type of inputs, weights and outputs"),
+    Column("device", str, "", "torch device on which it runs"),
+    Column("threads", int, "threads", "intra-op threads on the CPU"),
+    Column("seed", int, "", "seed of weights, inputs and output gradients"),
+    Column("environment", str, "", "name of the Python and torch that run it"),
+)

@@ -1,0 +1,331 @@
+"""Turn blocks of timed rounds into estimates, and two sides of them into a ratio and a verdict.
+
+A fresh process is the unit of evidence: rounds and blocks first become one figure per process, and
+intervals come from the processes alone. `results/noise/README.md` has the study behind the choices.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = [
+    "Blocks",
+    "Comparison",
+    "Estimate",
+    "Processes",
+    "Rounds",
+    "Verdict",
+    "compare_blocks",
+    "estimate_blocks",
+    "student_t_quantile",
+    "verdict_of",
+]
+
+Rounds: TypeAlias = Sequence[float]
+Blocks: TypeAlias = Sequence[Rounds]
+Processes: TypeAlias = Sequence[Blocks]
+Verdict: TypeAlias = Literal["faster", "slower", "same", "inconclusive"]
+
+_Floats: TypeAlias = NDArray[np.float64]
+_Interval: TypeAlias = tuple[float, float]
+
+_LOW_QUANTILE = 0.10  # of a block's rounds: above it sits what neighbours on the machine added
+_LOWER_QUARTILE = 0.25  # of a side's processes: about one in six is slow for its whole life
+_TIE = 12  # decimals; logarithms of times that differ by less than 1e-12 are ties, not an order
+_ROUNDING = 1e-9  # a tail probability may exceed its allowance by this much
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(64)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The typical time of one case in seconds; without an interval below two processes."""
+
+    value: float
+    low: float | None
+    high: float | None
+    processes: int
+    blocks: int
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """New time over base time; `processes` counts the side that has fewer, or the pairs."""
+
+    ratio: float
+    low: float | None
+    high: float | None
+    verdict: Verdict
+    margin: float
+    level: float
+    processes: int
+
+
+def estimate_blocks(
+    processes: Processes, *, level: float = 0.95, warmup_rounds: int = 0
+) -> Estimate:
+    """Return the typical time in seconds: median of rounds, then of blocks, then of processes.
+
+    The interval holds the median of all processes that could have been started, at `level`.
+    """
+    _check_options(level, warmup_rounds)
+    by_process = _block_times(processes, "processes", 0.5, warmup_rounds)
+    typical = np.array([np.median(blocks) for blocks in by_process])
+    value = float(np.median(typical))
+    interval = _median_interval(np.log(typical), level)  # in logarithms, so that low is positive
+    return Estimate(
+        value=value,
+        low=min(value, math.exp(interval[0])) if interval else None,
+        high=max(value, math.exp(interval[1])) if interval else None,
+        processes=len(by_process),
+        blocks=sum(len(blocks) for blocks in by_process),
+    )
+
+
+def compare_blocks(
+    base: Processes,
+    new: Processes,
+    margin: float = 0.02,
+    *,
+    level: float = 0.95,
+    warmup_rounds: int = 4,
+    same_process: bool = False,
+) -> Comparison:
+    """Return new over base, with an interval over processes and a verdict.
+
+    A block counts as the 10 % quantile of its rounds, once `warmup_rounds` of them are dropped (at
+    most half of them). Process i and block j of both sides took turns, so of a pair of processes
+    only the blocks that both have are used.
+
+    With `same_process`, process i of both sides is one process: its ratio is the median of the
+    ratios of its pairs of blocks, and what slows the whole process cancels. Otherwise a process
+    is the median of its blocks, a side the lower quartile of its processes; the interval then
+    presumes that the two sides' processes are spread alike, apart from a factor.
+    """
+    _check_options(level, warmup_rounds)
+    if not (math.isfinite(margin) and margin > 0):
+        raise ValueError(f"margin is {margin!r}; give a fraction above 0, such as 0.02")
+    base_logs = [np.log(x) for x in _block_times(base, "base", _LOW_QUANTILE, warmup_rounds)]
+    new_logs = [np.log(x) for x in _block_times(new, "new", _LOW_QUANTILE, warmup_rounds)]
+    pairs = min(len(base_logs), len(new_logs))
+    for i in range(pairs):
+        common = min(len(base_logs[i]), len(new_logs[i]))
+        base_logs[i], new_logs[i] = base_logs[i][:common], new_logs[i][:common]
+
+    if same_process:
+        shifts = np.array([np.median(new_logs[i] - base_logs[i]) for i in range(pairs)])
+        value = float(np.median(shifts))
+        interval = _around(value, _paired_interval(shifts, level))
+    else:
+        x = np.array([np.median(blocks) for blocks in base_logs])
+        y = np.array([np.median(blocks) for blocks in new_logs])
+        value = float(np.quantile(y, _LOWER_QUARTILE) - np.quantile(x, _LOWER_QUARTILE))
+        interval = _around(value, _shift_interval(x, y, level))
+    low, high = (math.exp(interval[0]), math.exp(interval[1])) if interval else (None, None)
+    return Comparison(
+        ratio=math.exp(value),
+        low=low,
+        high=high,
+        verdict=verdict_of(low, high, margin),
+        margin=margin,
+        level=level,
+        processes=pairs,
+    )
+
+
+def verdict_of(low: float | None, high: float | None, margin: float) -> Verdict:
+    """Return what an interval of ratios says: `same` lies within [1/(1+margin), 1+margin]."""
+    if low is None or high is None:
+        return "inconclusive"
+    if 1 / (1 + margin) <= low and high <= 1 + margin:
+        return "same"
+    if low > 1:
+        return "slower"
+    return "faster" if high < 1 else "inconclusive"
+
+
+def student_t_quantile(probability: float, freedom: float) -> float:
+    """Return the t that Student's distribution stays below with `probability`; `freedom` >= 1.
+
+    With t = sqrt(freedom) tan(angle) the density becomes cos(angle)^(freedom - 1) over a constant
+    (Abramowitz and Stegun 26.7.1, substituted): smooth and on a finite range, so that 64
+    Gauss-Legendre nodes integrate it and halving the range inverts it.
+    """
+    if not (0 < probability < 1 and freedom >= 1):
+        raise ValueError(
+            f"probability {probability!r} must lie between 0 and 1, freedom {freedom!r} not below 1"
+        )
+    if probability < 0.5:
+        return -student_t_quantile(1 - probability, freedom)
+    constant = math.exp(math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2))
+    wanted = (probability - 0.5) * math.sqrt(math.pi) / constant
+    below, above = 0.0, math.pi / 2
+    for _ in range(52):
+        angle = (below + above) / 2
+        heights = np.cos(angle / 2 * (_NODES + 1)) ** (freedom - 1)
+        if angle / 2 * float(_WEIGHTS @ heights) < wanted:
+            below = angle
+        else:
+            above = angle
+    return math.sqrt(freedom) * math.tan((below + above) / 2)
+
+
+def _check_options(level: float, warmup_rounds: int) -> None:
+    if not 0 < level < 1:
+        raise ValueError(f"level is {level!r}; give a probability between 0 and 1, such as 0.95")
+    if warmup_rounds < 0:
+        raise ValueError(f"warmup_rounds is {warmup_rounds!r}; give 0 or more")
+
+
+def _block_times(
+    processes: Processes, side: str, quantile: float, warmup_rounds: int
+) -> list[_Floats]:
+    """Return, by process, the quantile of each block in seconds; all blocks are sorted at once."""
+    blocks = [np.asarray(rounds, dtype=np.float64) for blocks in processes for rounds in blocks]
+    _check_times(processes, blocks, side)
+    kept = [rounds[min(warmup_rounds, len(rounds) // 2) :] for rounds in blocks]
+    counts = np.array([len(rounds) for rounds in kept])
+    table = np.full((len(kept), int(counts.max())), np.inf)  # the padding sorts last
+    table[np.arange(table.shape[1]) < counts[:, None]] = np.concatenate(kept)
+    table.sort(axis=1)
+    # Linear interpolation between order statistics: Hyndman and Fan 1996, definition 7.
+    position = quantile * (counts - 1)
+    below = position.astype(np.intp)
+    above = np.minimum(below + 1, counts - 1)
+    rows = np.arange(len(kept))
+    smaller, larger = table[rows, below], table[rows, above]
+    quantiles = smaller + (position - below) * (larger - smaller)
+    ends = np.cumsum([len(blocks) for blocks in processes])
+    return np.split(quantiles, ends[:-1])
+
+
+def _check_times(processes: Processes, blocks: Sequence[_Floats], side: str) -> None:
+    """Raise a ValueError that names the first place where a positive time is missing."""
+    if len(processes) == 0:
+        raise ValueError(f"{side} has no process; give at least one process with one block")
+    for i, process in enumerate(processes):
+        if len(process) == 0:
+            raise ValueError(f"{side}[{i}] has no block; leave a process without blocks out")
+        for j, rounds in enumerate(process):
+            if len(rounds) == 0:
+                raise ValueError(f"{side}[{i}][{j}] has no round; leave an empty block out")
+    times = np.concatenate(blocks)
+    if bool(np.all((times > 0) & (times < np.inf))):  # NaN fails both
+        return
+    for i, process in enumerate(processes):
+        for j, rounds in enumerate(process):
+            for k, time in enumerate(rounds):
+                if not 0 < time < math.inf:
+                    raise ValueError(
+                        f"{side}[{i}][{j}][{k}] is {time!r}; a time is a finite number of "
+                        "seconds above 0"
+                    )
+
+
+def _around(value: float, interval: _Interval | None) -> _Interval | None:
+    """Widen the interval to hold the estimate: the two answer to different outliers."""
+    return interval and (min(interval[0], value), max(interval[1], value))
+
+
+def _shift_interval(x: _Floats, y: _Floats, level: float) -> _Interval | None:
+    """Return the shifts d for which x and y - d look alike; None below two values a side.
+
+    It inverts a rank test (Hodges and Lehmann 1963) whose scores fall from N // 2 for the fastest
+    of the N pooled processes to 0 for the slower half (Gastwirth 1965): how slow a slow process
+    is never matters. The null distribution is exact, so that two sides of the same code differ
+    with probability at most 1 - level. Where too few processes cannot reach the level, Welch.
+    """
+    n, m = len(x), len(y)
+    if min(n, m) < 2:
+        return None
+    critical = _rank_sum_limits(n, m, level)
+    if critical is None:
+        return _welch_interval(x, y, level)
+    scores, least, most = critical
+    shifts = np.unique(np.round(y[:, None] - x, _TIE))
+    # Between two neighbouring shifts no order changes, so one point stands for all of them.
+    points = np.concatenate(([shifts[0] - 1], (shifts[1:] + shifts[:-1]) / 2, [shifts[-1] + 1]))
+
+    def rank_sum(i: int) -> int:
+        """Return the score of x, which falls as y is moved further down."""
+        order = np.argsort(np.concatenate((x, y - points[i])))
+        return int(scores[order < n].sum())
+
+    indices = range(len(points))
+    first = bisect_left(indices, True, key=lambda i: rank_sum(i) < most)
+    end = bisect_left(indices, True, key=lambda i: rank_sum(i) <= least)
+    return float(shifts[first - 1]), float(shifts[end - 1])
+
+
+@lru_cache(maxsize=256)
+def _rank_sum_limits(n: int, m: int, level: float) -> tuple[NDArray[np.int64], int, int] | None:
+    """Return the scores by rank, and the sums of n of them that are too low and too high."""
+    scores = np.maximum(0, (n + m) // 2 - np.arange(n + m))
+    # ways[k, s]: how many sets of k ranks have the sum s; ranks are added one by one.
+    ways = np.zeros((n + 1, int(scores.sum()) + 1))
+    ways[0, 0] = 1
+    for score in scores:
+        ways[1:, score:] += ways[:-1, : ways.shape[1] - score].copy()
+    chance = ways[n] / ways[n].sum()
+    allowed = (1 - level) / 2 + _ROUNDING
+    low = np.flatnonzero((np.cumsum(chance) <= allowed) & (chance > 0))
+    high = np.flatnonzero((np.cumsum(chance[::-1])[::-1] <= allowed) & (chance > 0))
+    return (scores, int(low[-1]), int(high[0])) if len(low) and len(high) else None
+
+
+def _welch_interval(x: _Floats, y: _Floats, level: float) -> _Interval:
+    """Return Welch's interval for mean(y) - mean(x), for sides of unequal spread (Welch 1947)."""
+    parts = np.array([x.var(ddof=1) / len(x), y.var(ddof=1) / len(y)])
+    middle, variance = float(y.mean() - x.mean()), float(parts.sum())
+    if variance == 0:
+        return middle, middle
+    share = parts / variance
+    freedom = 1 / float(share[0] ** 2 / (len(x) - 1) + share[1] ** 2 / (len(y) - 1))
+    half = student_t_quantile((1 + level) / 2, max(freedom, 1.0)) * math.sqrt(variance)
+    return middle - half, middle + half
+
+
+def _student_interval(values: _Floats, level: float) -> _Interval:
+    """Return Student's interval for the mean, with len(values) - 1 degrees of freedom."""
+    n, middle = len(values), float(values.mean())
+    half = student_t_quantile((1 + level) / 2, n - 1) * float(values.std(ddof=1)) / math.sqrt(n)
+    return middle - half, middle + half
+
+
+def _paired_interval(shifts: _Floats, level: float) -> _Interval | None:
+    """Return the signed-rank interval for the middle of symmetric values; Student where few.
+
+    The k-th smallest and largest mean of two values (Hollander, Wolfe and Chicken 2014, 3.3).
+    """
+    n = len(shifts)
+    if n < 2:
+        return None
+    chance = np.ones(1)  # of each sum of the ranks 1..n, each taken with probability 1/2
+    for rank in range(1, n + 1):
+        chance = np.convolve(chance, np.bincount([0, rank]) / 2)
+    k = int(np.count_nonzero(np.cumsum(chance) <= (1 - level) / 2 + _ROUNDING))
+    if k == 0:
+        return _student_interval(shifts, level)
+    rows, columns = np.triu_indices(n)
+    means = np.sort(shifts[rows] + shifts[columns]) / 2
+    return float(means[k - 1]), float(means[-k])
+
+
+def _median_interval(values: _Floats, level: float) -> _Interval | None:
+    """Return the order statistics around the median (sign test); Student where few."""
+    n = len(values)
+    if n < 2:
+        return None
+    tails = np.cumsum([math.comb(n, i) / 2**n for i in range(n)])
+    k = int(np.count_nonzero(tails <= (1 - level) / 2 + _ROUNDING))
+    if k == 0:
+        return _student_interval(values, level)
+    ordered = np.sort(values)
+    return float(ordered[k - 1]), float(ordered[n - k])

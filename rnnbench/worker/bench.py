@@ -1,0 +1,284 @@
+"""The bench: cases of the current group, built, verified and ready to be timed."""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rnnbench import implementations
+from rnnbench.cases import Case
+from rnnbench.implementations import Implementation, Layer
+from rnnbench.implementations.reference import Expected, oracle
+from rnnbench.worker import compilation
+from rnnbench.worker.blocks import Block, Timed, calibrate, run_block
+from rnnbench.worker.clocks import Clock, clock_for
+from rnnbench.worker.data import Data, make_data
+from rnnbench.worker.ran import what_ran
+from rnnbench.worker.verification import verify, verify_step
+from rnnbench.workloads.layer import make_timed, optimizer_for
+
+__all__ = ["Bench"]
+
+_VERIFIED_LEARNING_RATE = 0.1
+"""Of the step that is verified: large enough to be seen in a weight, unlike the timed one."""
+
+
+@dataclass
+class _Built:
+    """One layer of the current setting, shared by its passes."""
+
+    implementation: Implementation
+    layer: Layer
+    data: Data
+    warm_cache: bool
+    build_seconds: float
+    before: compilation.Graphs
+    first_calls: dict[str, float] = field(default_factory=dict)
+    graphs: compilation.Graphs | None = None
+    verified: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+class Bench:
+    """Holds one setting at a time (weights, inputs, oracle) and the cases that are measured in it."""
+
+    def __init__(self, cache: Path) -> None:
+        self._cache = cache
+        self._setting: Case | None = None
+        self._data: Data | None = None
+        self._expected: Expected | None = None
+        self._built: dict[str, _Built] = {}
+        self._timed: dict[Case, Timed] = {}
+        self._clocks: dict[str, Clock] = {}
+        self._compiler_start: dict[str, float | None] = {}
+        self._graphs_before_blocks = compilation.graphs_so_far()
+        self.is_compiling = False
+
+    def unsupported(self, case: Case) -> str | None:
+        """Why a case cannot be done in this environment, or None."""
+        found = implementations.registered().get(case.implementation)
+        if found is None:
+            return f"this environment has no implementation {case.implementation!r}"
+        return _no_device(case) or found.unsupported(case)
+
+    def prepare(self, case: Case) -> dict[str, Any]:
+        """Build and verify a case and find its iterations; the layer is shared by its passes.
+
+        Raises whatever building, compiling or verifying raises, `Incorrect` among it.
+        """
+        self._enter(case)
+        torch.set_num_threads(case.threads)
+        found = implementations.registered()[case.implementation]
+        self.is_compiling = found.compiles
+        built = self._built.get(case.implementation) or self._build(found, case)
+        self._verify_outputs(built, case)
+        reason = self._verify_training(built, case)
+        timed = make_timed(case, built.layer, built.data)
+        verification = dict(built.verified["training" if reason is None else "inference"])
+        if reason is not None:
+            verification["gradients_not_checked"] = reason
+        if case.pass_ == "training_step":
+            verification["error"] = {
+                **verification["error"],
+                **self._verify_step(built, case, timed),
+            }
+        clock = self._clock(case)
+        self._timed[case] = timed
+        iterations = calibrate(timed, clock)
+        self.is_compiling = False
+        self._graphs_before_blocks = compilation.graphs_so_far()
+        return {
+            "verification": verification,
+            "compile": self._compile_record(built, case),
+            "iterations": iterations,
+            "clock": {"rounds": clock.name, "device_rounds": clock.device_clock},
+        }
+
+    def describe(self, case: Case) -> dict[str, Any]:
+        """What runs when this case is timed, from one profiled call."""
+        torch.set_num_threads(case.threads)
+        built = self._built[case.implementation]
+        return what_ran(
+            case, self._timed[case], self._clock(case), built.graphs, built.implementation.compiles
+        )
+
+    def block(self, case: Case, seconds: float, iterations: int) -> Block:
+        """Run one block of a prepared case."""
+        if torch.get_num_threads() != case.threads:
+            torch.set_num_threads(case.threads)
+        return run_block(
+            self._timed[case], self._clock(case), seconds=seconds, iterations=iterations
+        )
+
+    def finish(self) -> int:
+        """Drop the cases of the group, keep the setting; returns graphs compiled in its blocks.
+
+        These were recompilations in the middle of what was timed.
+        """
+        now = compilation.graphs_so_far()
+        recompiled = now.since(self._graphs_before_blocks).unique
+        self._timed.clear()
+        return recompiled
+
+    def _enter(self, case: Case) -> None:
+        """Make the case's setting the current one; a new one drops all that the old one held."""
+        if case.setting == self._setting:
+            return
+        self._timed.clear()
+        self._built.clear()
+        self._data = self._expected = self._setting = None
+        compilation.forget_compiled()
+        gc.collect()
+        self._data = make_data(case)
+        self._expected = oracle(case, self._data)
+        self._setting = case.setting
+
+    def _clock(self, case: Case) -> Clock:
+        if case.device not in self._clocks:
+            self._clocks[case.device] = clock_for(case.device)
+        return self._clocks[case.device]
+
+    def _build(self, found: Implementation, case: Case) -> _Built:
+        assert self._data is not None
+        warm = False
+        if found.compiles:
+            if case.device not in self._compiler_start:
+                self._compiler_start[case.device] = compilation.start_compiler(
+                    self._cache, case.device
+                )
+            warm = compilation.use_cache(self._cache, f"{found.name} {case.setting.id}")
+        # Every layer has weights of its own: a training step of one must not move another's.
+        weights = tuple(w.detach().clone().requires_grad_() for w in self._data.weights)
+        data = dataclasses.replace(self._data, weights=weights)
+        before = compilation.graphs_so_far()
+        start = time.perf_counter()
+        layer = found.build(case, weights)
+        built = _Built(found, layer, data, warm, time.perf_counter() - start, before)
+        self._built[case.implementation] = built
+        return built
+
+    def _verify_outputs(self, built: _Built, case: Case) -> None:
+        if "inference" in built.verified:
+            return
+        assert self._expected is not None
+        inference = dataclasses.replace(case, pass_="inference")
+        timed = make_timed(inference, built.layer, built.data)
+        clock = self._clock(case)
+        with timed.context():
+            seconds, _, outputs = clock.time(lambda: timed.run(None))
+        output, h_n = _two_tensors(outputs)
+        built.first_calls["inference"] = seconds
+        built.verified["inference"] = verify(inference, self._expected, output, h_n, None).as_dict()
+        self._note_graphs(built)
+
+    def _verify_training(self, built: _Built, case: Case) -> str | None:
+        """Verify output and gradients with autograd on; the reason where that cannot be done.
+
+        An inference case, too, is refused when its gradients are wrong: whoever picks an
+        implementation for its speed may train with it. Only where gradients cannot be had is an
+        inference case timed without them.
+        """
+        if "training" in built.verified:
+            return None
+        assert self._expected is not None
+        training = dataclasses.replace(case, pass_="forward_backward")
+        reason = built.implementation.unsupported(training)
+        if reason is not None:
+            return reason
+        timed = make_timed(dataclasses.replace(case, pass_="backward"), built.layer, built.data)
+        clock = self._clock(case)
+        try:
+            with timed.context():
+                forward, _, outputs = clock.time(timed.prepare)
+                output, h_n = _two_tensors(outputs)
+                backward, _, gradients = clock.time(lambda: timed.run(outputs))
+        except Exception as error:
+            if case.pass_ == "inference" and compilation.compiler_refused(error):
+                return f"{type(error).__name__} in the compilation of the training pass"
+            raise
+        built.first_calls.update(forward=forward, backward=backward)
+        built.verified["training"] = verify(
+            training, self._expected, output, h_n, gradients
+        ).as_dict()
+        self._note_graphs(built)
+        return None
+
+    def _verify_step(self, built: _Built, case: Case, timed: Any) -> dict[str, float]:
+        """Check one step of the optimizer at a rate that can be seen, and undo it."""
+        assert self._expected is not None
+        weights = timed.leaves[2:]
+        before = [weight.detach().clone() for weight in weights]
+        timed_optimizer = timed.optimizer
+        timed.optimizer = optimizer_for(weights, _VERIFIED_LEARNING_RATE)
+        try:
+            timed.run(None)
+            return verify_step(
+                case, self._expected, before, weights, learning_rate=_VERIFIED_LEARNING_RATE
+            )
+        finally:
+            timed.optimizer = timed_optimizer
+            with torch.no_grad():
+                for weight, value in zip(weights, before):
+                    weight.copy_(value)
+
+    def _note_graphs(self, built: _Built) -> None:
+        if built.implementation.compiles:
+            built.graphs = compilation.graphs_so_far().since(built.before)
+
+    def _compile_record(self, built: _Built, case: Case) -> dict[str, Any] | None:
+        """Seconds until the pass could first be used, with what its compilation was worth."""
+        if not built.implementation.compiles:
+            return None
+        calls = {
+            "inference": ("inference",),
+            "forward": ("forward",),
+            "backward": ("forward", "backward"),
+            "forward_backward": ("forward", "backward"),
+            "training_step": ("forward", "backward"),
+        }[case.pass_]
+        return {
+            "seconds": built.build_seconds + sum(built.first_calls[call] for call in calls),
+            "parts": {
+                "build": built.build_seconds,
+                **{call: built.first_calls[call] for call in calls},
+            },
+            "warm_cache": built.warm_cache,
+            "compiler_start": self._compiler_start.get(case.device),
+        }
+
+
+def _two_tensors(outputs: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    from rnnbench.worker.verification import Incorrect
+
+    if (
+        not isinstance(outputs, (tuple, list))
+        or len(outputs) != 2
+        or not all(isinstance(value, torch.Tensor) for value in outputs)
+    ):
+        raise Incorrect(
+            "the layer must return (output, h_n), two tensors; it returned "
+            f"{type(outputs).__name__}"
+        )
+    return outputs[0], outputs[1]
+
+
+def _no_device(case: Case) -> str | None:
+    kind = torch.device(case.device).type
+    if kind == "cpu":
+        return None
+    module = getattr(torch, kind, None)
+    available = getattr(module, "is_available", None)
+    if available is None and kind == "mps":
+        available = torch.backends.mps.is_available
+    if available is None or not available():
+        return f"PyTorch {torch.__version__} finds no {kind} device here"
+    index = torch.device(case.device).index
+    count = module.device_count() if hasattr(module, "device_count") else 1
+    if index is not None and index >= count:
+        return f"there is no {case.device}: {count} {kind} device(s) found"
+    return None

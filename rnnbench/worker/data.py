@@ -1,0 +1,75 @@
+"""Weights, inputs and output gradients of a case: the same numbers for every competitor."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from rnnbench.cases import Case
+
+__all__ = ["Data", "make_data"]
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a layer gets; shapes as in ``rnnbench.implementations``.
+
+    ``grad_output`` and ``grad_h_n`` are the gradients of a loss with respect to the two outputs,
+    ∂loss/∂output and ∂loss/∂h_n, which the backward pass starts from.
+    """
+
+    weights: tuple[Tensor, ...]
+    x: Tensor
+    h0: Tensor
+    grad_output: Tensor
+    grad_h_n: Tensor
+
+
+def make_data(case: Case) -> Data:
+    """Draw the data of a case from its seed.
+
+    Drawn in float64 on the CPU and then rounded to the case's dtype, so that every implementation,
+    device, environment and replicate gets the same numbers. Weights are uniform within
+    ±1/sqrt(H), which is how ``torch.nn.RNN`` initialises them; input and initial state are
+    standard normal. The gradients are standard normal over T * B, as a loss that is a mean over
+    sequences and steps would give.
+    """
+    generator = torch.Generator().manual_seed(case.seed)
+    dtype = getattr(torch, case.dtype)
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+    bound = 1 / math.sqrt(case.hidden_size)
+
+    def uniform(*shape: int) -> Tensor:
+        return (torch.rand(*shape, generator=generator, dtype=torch.float64) * 2 - 1) * bound
+
+    def place(tensor: Tensor) -> Tensor:
+        return tensor.to(device=case.device, dtype=dtype)
+
+    weights = []
+    features = case.input_size
+    for _ in range(case.num_layers):
+        for _ in range(case.directions):
+            h = case.hidden_size
+            weights += [uniform(h, features), uniform(h, h), uniform(h), uniform(h)]
+        features = case.directions * case.hidden_size
+    steps, batch = case.seq_len, case.batch
+    x = place(normal(steps, batch, case.input_size))
+    grad_output = place(normal(steps, batch, features) / (steps * batch))
+    states = (case.num_layers * case.directions, batch, case.hidden_size)
+    if case.batch_first:
+        x, grad_output = x.transpose(0, 1), grad_output.transpose(0, 1).contiguous()
+        if case.layout == "batch_first":
+            x = x.contiguous()
+    return Data(
+        weights=tuple(place(w).requires_grad_() for w in weights),
+        x=x.requires_grad_() if x.is_leaf else x.detach().requires_grad_(),
+        h0=place(normal(*states)).requires_grad_(),
+        grad_output=grad_output,
+        grad_h_n=place(normal(*states) / batch),
+    )

@@ -1,0 +1,85 @@
+"""What ran: operators and kernels of one profiled call, outside of all timing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+from rnnbench.cases import Case
+from rnnbench.worker.blocks import Timed
+from rnnbench.worker.clocks import Clock
+from rnnbench.worker.compilation import Graphs
+
+__all__ = ["backend_of", "what_ran"]
+
+_ACTIVITIES = {"cuda": "CUDA", "xpu": "XPU"}
+
+# The compiled program as the profiler names it, across versions.
+_COMPILED = ("Torch-Compiled Region", "## Call CompiledFxGraph", "CompiledFunction", "inductor::")
+
+
+def what_ran(
+    case: Case, timed: Timed, clock: Clock, graphs: Graphs | None, compiles: bool
+) -> dict[str, Any]:
+    """Profile one call of what is timed; returns the ``ran`` part of a result.
+
+    ``operators``: how often each was called, those inside of others included; ``kernels``: the same
+    for what ran on a device; ``launches``: kernels on a device, on a CPU the operators that call no
+    other; ``backend``: derived from these names and from the graphs, never from what was meant.
+    """
+    device = torch.device(case.device).type
+    activities = [ProfilerActivity.CPU]
+    if device in _ACTIVITIES:
+        activities.append(getattr(ProfilerActivity, _ACTIVITIES[device]))
+    with timed.context():
+        prepared = timed.prepare()
+        clock.settle()
+        with profile(activities=activities) as profiler:
+            result = timed.run(prepared)
+            clock.settle()
+        del result, prepared
+    operators: Counter[str] = Counter()
+    kernels: Counter[str] = Counter()
+    leaves = 0
+    for event in profiler.events() or ():
+        if event.device_type == torch.autograd.DeviceType.CPU:
+            operators[event.name] += 1
+            leaves += event.name.startswith("aten::") and not event.cpu_children
+        else:
+            kernels[event.name] += 1
+    launches = sum(kernels.values()) if device in _ACTIVITIES else leaves
+    return {
+        "operators": dict(sorted(operators.items())),
+        "kernels": dict(sorted(kernels.items())),
+        "launches": launches,
+        "launches_per_step": launches / case.seq_len,
+        "backend": backend_of(operators, kernels, graphs, compiles),
+        **({} if graphs is None else graphs.as_dict()),
+    }
+
+
+def backend_of(
+    operators: Counter[str], kernels: Counter[str], graphs: Graphs | None, compiles: bool
+) -> str:
+    """The software that did the work, read off the names that were seen.
+
+    ``cudnn``, ``miopen``, ``mkldnn``, ``torchscript``, ``inductor``, ``inductor+eager`` (compiled
+    with graph breaks), ``eager`` (also for what was to be compiled and was not) or ``cuda_graph``.
+    """
+    names = [*operators, *kernels]
+    for library in ("cudnn_rnn", "miopen_rnn", "mkldnn_rnn"):
+        if any(library in name for name in names):
+            return library.split("_")[0]
+    if any("cudaGraphLaunch" in name for name in names):
+        return "cuda_graph"
+    compiled = any(mark in name for name in names for mark in _COMPILED)
+    if compiles and graphs is not None and (graphs.unique or compiled):
+        return "inductor+eager" if graphs.breaks else "inductor"
+    if any(name == "aten::aot_inductor" or "AOTI" in name for name in names):
+        return "inductor"
+    if any(name.startswith(("TorchScript", "torchscript")) for name in names):
+        return "torchscript"
+    return "eager"

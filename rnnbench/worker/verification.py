@@ -1,0 +1,199 @@
+"""Verification: whether an implementation's results are the oracle's, up to its dtype's rounding.
+
+**What is compared.** The dtype, shape and device of every tensor, that every entry is finite, and
+every entry's value: the output, the final state, and the gradients with respect to the input, the
+initial state and each weight.
+
+**The tolerance.** Errors of a right implementation come from rounding only, and follow from the
+dtype's unit roundoff u (2⁻²⁴ in float32, 2⁻⁵³ in float64, 2⁻⁸ in bfloat16, 2⁻¹¹ in float16) and from
+how many numbers are summed. A sum of n products has an error of at most about n u Σ|terms| (Higham,
+*Accuracy and Stability of Numerical Algorithms*, 2nd ed., 2002, sections 3.1 and 4.2), but rounding
+errors behave like independent random numbers, so that it grows like sqrt(n) u and exceeds a small
+multiple of that only with negligible probability (Higham and Mary, *A New Approach to Probabilistic
+Rounding Error Analysis*, SIAM J. Sci. Comput. 41, 2019). The oracle therefore carries along each
+number the variance of its error, by the rule of section 3.3 of Higham's book (a running error
+analysis, with the terms that this very case has, rather than a bound a priori):
+
+- A product of a matrix with n terms in a sum adds ``u_a² n/2 + 3 u²`` times the sum of the squared
+  terms and of the squared result. ``u_a`` belongs to the accumulator: u, but at most float32's,
+  because matrix products of float16 and bfloat16 are summed in float32. The 3 u² are the rounding
+  of the two products and of their sum to the dtype.
+- A state is rounded in every step: float16 and bfloat16 implementations keep it in 16 bits. With the
+  error of tanh itself, a few units in the last place, that adds (2 u h)².
+- An error in h_{t-1} passes to h_t through W_hh and φ'. Variances pass through the squares of both,
+  for T steps and L layers, so the tolerance grows with T and L as much as this case's weights let
+  an error grow: usually not at all, because W_hh contracts.
+- Backward: the same through the transposed products. φ' of tanh, 1 - h², adds 4 h² times the variance
+  of h, and 2 u². φ' of relu is 0 or 1: an entry so near to 0 that its sign is not certain has the
+  other slope with the probability that a normal error gives, and adds the square of what it passes.
+- A weight's gradient is a sum over T steps and B sequences. Implementations add up the steps in the
+  dtype, one after the other, which adds u² (T/2 + 3) times the sum of the squared terms and of the
+  squared result; the sum over sequences happens in the accumulator.
+- Numbers below the normal range, as gradients in float16 are, are rounded to multiples of the
+  smallest number; half of it, squared, is added wherever one is stored.
+
+The tolerance of an entry is `SAFETY` times the standard deviation, and a rounding of the largest
+entry on top. Errors and tolerances are given relative to the largest magnitude of the oracle's
+tensor. Over a sweep (T 1 to 500, B 1 to 64, H 1 to 512, L 1 to 3, both directions, all dtypes) the
+largest error of a right implementation on a CPU was about a third of its tolerance.
+
+**On a GPU** float32 must mean float32: with ``torch.backends.cudnn.allow_tf32`` (on by default) or
+``torch.backends.cuda.matmul.allow_tf32``, products have a unit roundoff of 2⁻¹¹, and are refused.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rnnbench.cases import Case
+from rnnbench.implementations.reference import Expected
+
+__all__ = ["SAFETY", "Incorrect", "Verification", "verify", "verify_step"]
+
+SAFETY = 12.0
+"""Tolerance over standard deviation. Among 10⁸ normal numbers the largest is about 6 deviations."""
+
+
+class Incorrect(Exception):
+    """An implementation's result is not the oracle's; the message names the worst entry."""
+
+
+@dataclass(frozen=True)
+class Verification:
+    """How near the results came: for each tensor, the entry that came nearest to its tolerance.
+
+    Both numbers belong to that entry and are relative to the largest magnitude of the oracle's
+    tensor.
+    """
+
+    tolerance: dict[str, float]
+    error: dict[str, float]
+
+    def as_dict(self) -> dict[str, Any]:
+        """As a result file holds it."""
+        return {
+            "oracle": "float64 formula",
+            "tolerance": dict(self.tolerance),
+            "error": dict(self.error),
+        }
+
+
+def verify(
+    case: Case,
+    expected: Expected,
+    output: Tensor,
+    h_n: Tensor,
+    gradients: Sequence[Tensor | None] | None,
+) -> Verification:
+    """Check a layer's results; ``gradients`` with respect to x, h0 and the weights, or None.
+
+    Raises:
+        Incorrect: any of them is not what the oracle says.
+    """
+    pairs: list[tuple[str, Tensor | None, Tensor]] = [
+        ("output", output, expected.output),
+        ("h_n", h_n, expected.h_n),
+    ]
+    if gradients is not None:
+        if len(gradients) != len(expected.gradients):
+            raise Incorrect(
+                f"the layer has {len(gradients)} gradients, and {len(expected.gradients)} tensors "
+                f"need one: {', '.join(expected.gradients)}"
+            )
+        pairs += [
+            (name, gradient, oracle)
+            for (name, oracle), gradient in zip(expected.gradients.items(), gradients, strict=True)
+        ]
+    compared = {
+        name: _compare(case, name, got, oracle, expected.deviations[name], gradient=k > 1)
+        for k, (name, got, oracle) in enumerate(pairs)
+    }
+    return Verification(
+        tolerance={name: tolerance for name, (_, tolerance) in compared.items()},
+        error={name: error for name, (error, _) in compared.items()},
+    )
+
+
+def verify_step(
+    case: Case,
+    expected: Expected,
+    before: Sequence[Tensor],
+    after: Sequence[Tensor],
+    *,
+    learning_rate: float,
+) -> dict[str, float]:
+    """Check that one step of plain SGD moved each weight by its gradient; returns the errors.
+
+    Raises:
+        Incorrect: a weight is not ``before - learning_rate * gradient``.
+    """
+    names = list(expected.gradients)[2:]
+    unit = torch.finfo(getattr(torch, case.dtype)).eps / 2
+    errors = {}
+    for name, old, new in zip(names, before, after, strict=True):
+        start = old.detach().to(device="cpu", dtype=torch.float64)
+        oracle = start - learning_rate * expected.gradients[name]
+        deviation = ((learning_rate * expected.deviations[name]) ** 2 + (unit * oracle) ** 2).sqrt()
+        label = f"{name} after a step"
+        errors[label] = _compare(case, label, new, oracle, deviation, gradient=False)[0]
+    return errors
+
+
+def _compare(
+    case: Case,
+    name: str,
+    got: Tensor | None,
+    oracle: Tensor,
+    deviation: Tensor,
+    *,
+    gradient: bool,
+) -> tuple[float, float]:
+    """Error and tolerance of the entry that is nearest to its tolerance, or beyond it."""
+    what = f"the gradient of {name}" if gradient else name
+    if got is None:
+        raise Incorrect(f"{what} is missing: no gradient reached it")
+    dtype, device = getattr(torch, case.dtype), torch.device(case.device)
+    if got.dtype != dtype:
+        raise Incorrect(f"{what} is {_word(got.dtype)}; the case is {case.dtype}")
+    if got.shape != oracle.shape:
+        raise Incorrect(f"{what} has shape {tuple(got.shape)}; it must be {tuple(oracle.shape)}")
+    if got.device.type != device.type or device.index not in (None, got.device.index):
+        raise Incorrect(f"{what} is on {got.device}; the case is on {case.device}")
+    values = got.detach().to(device="cpu", dtype=torch.float64)
+    largest = oracle.abs().max().item() or 1.0
+    unit = torch.finfo(dtype).eps / 2
+    tolerance = SAFETY * deviation + unit * largest
+    error = (values - oracle).abs()
+    # A NaN would be lost in a maximum on some versions, and no error of one is a number.
+    ratio = torch.where(torch.isfinite(values), error / tolerance, math.inf)
+    here = _index(int(ratio.argmax()), ratio.shape)
+    relative_error = error[here].item() / largest
+    relative_tolerance = tolerance[here].item() / largest
+    if ratio[here] > 1:
+        entry = f"{what}[{', '.join(map(str, here))}] is {values[here].item():.6g}"
+        if not math.isfinite(relative_error):
+            raise Incorrect(f"{entry}, the oracle says {oracle[here].item():.6g}")
+        raise Incorrect(
+            f"{entry}, the oracle says {oracle[here].item():.6g}; error {relative_error:.1e} of the "
+            f"largest entry is over the tolerance {relative_tolerance:.1e}"
+        )
+    return relative_error, relative_tolerance
+
+
+def _index(flat: int, shape: Sequence[int]) -> tuple[int, ...]:
+    """The indices of an entry that was found by its number; torch.unravel_index came with 2.2."""
+    indices: list[int] = []
+    for size in reversed(shape):
+        flat, index = divmod(flat, size)
+        indices.insert(0, index)
+    return tuple(indices)
+
+
+def _word(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

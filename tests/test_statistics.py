@@ -1,0 +1,397 @@
+"""The estimators on synthetic processes whose truth is known: coverage, power, verdicts, errors."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from rnnbench.statistics import (
+    Comparison,
+    Processes,
+    compare_blocks,
+    estimate_blocks,
+    student_t_quantile,
+    verdict_of,
+)
+from rnnbench.statistics import _rank_sum_limits as rank_sum_limits
+
+REPEATS = 400
+
+
+def draw_processes(
+    rng: np.random.Generator,
+    count: int,
+    *,
+    seconds: float = 0.002,
+    process_spread: float = 0.012,
+    slow_share: float = 0.0,
+    blocks: int = 3,
+    rounds: int = 8,
+) -> list[list[list[float]]]:
+    """Draw a side as the recorded noise is: processes differ, some are slow, blocks vary less."""
+    slow = 1 + 0.28 * (rng.random((count, 1, 1)) < slow_share)
+    process = np.exp(process_spread * rng.standard_normal((count, 1, 1)))
+    block = np.exp(0.004 * rng.standard_normal((count, blocks, 1)))
+    each = np.exp(np.abs(0.02 * rng.standard_normal((count, blocks, rounds))))
+    times: list[list[list[float]]] = (seconds * slow * process * block * each).tolist()
+    return times
+
+
+def scaled(processes: Processes, factor: float) -> list[list[list[float]]]:
+    return [[[factor * x for x in rounds] for rounds in blocks] for blocks in processes]
+
+
+def least_plausible_share(share: float) -> float:
+    """Where `share` is the true share, one run in a thousand has a smaller one in REPEATS."""
+    return float(stats.binom.ppf(0.001, REPEATS, share)) / REPEATS
+
+
+def holds(comparison: Comparison, ratio: float) -> bool:
+    assert comparison.low is not None and comparison.high is not None
+    return comparison.low <= ratio <= comparison.high
+
+
+# Coverage and power
+
+
+@pytest.mark.parametrize("slow_share", [0.0, 1 / 6])
+@pytest.mark.parametrize("count", [3, 4, 5, 8])
+def test_interval_holds_the_true_ratio_as_often_as_its_level_says(
+    count: int, slow_share: float
+) -> None:
+    rng = np.random.default_rng([1, count])
+    held = [
+        holds(
+            compare_blocks(
+                draw_processes(rng, count, slow_share=slow_share),
+                draw_processes(rng, count, slow_share=slow_share, seconds=0.0022),
+            ),
+            1.1,
+        )
+        for _ in range(REPEATS)
+    ]
+    assert np.mean(held) >= least_plausible_share(0.95)
+
+
+def test_two_processes_a_side_do_not_under_cover_ordinary_noise() -> None:
+    rng = np.random.default_rng(2)
+    held = [
+        holds(compare_blocks(draw_processes(rng, 2), draw_processes(rng, 2)), 1)
+        for _ in range(REPEATS)
+    ]
+    assert np.mean(held) >= least_plausible_share(0.95)
+
+
+@pytest.mark.parametrize("level", [0.8, 0.99])
+def test_coverage_follows_the_level(level: float) -> None:
+    rng = np.random.default_rng(3)
+    held = [
+        holds(compare_blocks(draw_processes(rng, 8), draw_processes(rng, 8), level=level), 1)
+        for _ in range(REPEATS)
+    ]
+    assert np.mean(held) >= least_plausible_share(level)
+    assert np.mean(held) <= 1 - (1 - level) / 4  # not by being as wide as one likes
+
+
+@pytest.mark.parametrize("count", [2, 3, 4, 8])
+def test_paired_interval_covers_whatever_slows_a_whole_process(count: int) -> None:
+    rng = np.random.default_rng([4, count])
+    held = []
+    for _ in range(REPEATS):
+        base = draw_processes(rng, count, process_spread=0)
+        new = draw_processes(rng, count, process_spread=0)
+        slow = 1 + 0.28 * (rng.random(count) < 1 / 6)
+        for i, factor in enumerate(slow):
+            base[i : i + 1] = scaled(base[i : i + 1], float(factor))
+            new[i : i + 1] = scaled(new[i : i + 1], float(factor))
+        held.append(holds(compare_blocks(base, new, same_process=True), 1))
+    assert np.mean(held) >= least_plausible_share(0.95)
+
+
+def test_unequal_process_counts_cover() -> None:
+    rng = np.random.default_rng(5)
+    held = [
+        holds(compare_blocks(draw_processes(rng, 5), draw_processes(rng, 9)), 1)
+        for _ in range(REPEATS)
+    ]
+    assert np.mean(held) >= least_plausible_share(0.95)
+
+
+def test_estimate_interval_covers_the_median_process() -> None:
+    rng = np.random.default_rng(6)
+    truth = 0.002 * math.exp(0.02 * float(stats.norm.ppf(0.75)))  # |normal| has this median
+    for count in (3, 8):
+        held = []
+        for _ in range(REPEATS):
+            estimate = estimate_blocks(draw_processes(rng, count, rounds=40))
+            assert estimate.low is not None and estimate.high is not None
+            held.append(estimate.low <= truth <= estimate.high)
+        assert np.mean(held) >= least_plausible_share(0.95)
+
+
+def test_same_code_is_seldom_called_a_difference_and_five_percent_is_found() -> None:
+    rng = np.random.default_rng(7)
+    verdicts = []
+    for _ in range(REPEATS):
+        base = draw_processes(rng, 8, slow_share=1 / 6)
+        new = draw_processes(rng, 8, slow_share=1 / 6)
+        verdicts.append(
+            (compare_blocks(base, new).verdict, compare_blocks(base, scaled(new, 1.05)).verdict)
+        )
+    unchanged, slower = zip(*verdicts, strict=True)
+    assert sum(v in ("faster", "slower") for v in unchanged) <= stats.binom.ppf(
+        0.999, REPEATS, 0.05
+    )
+    assert slower.count("slower") >= 0.95 * REPEATS
+
+
+def test_slow_processes_do_not_move_the_ratio() -> None:
+    rng = np.random.default_rng(8)
+    base, new = draw_processes(rng, 8), draw_processes(rng, 8)
+    new[2:4] = scaled(new[2:4], 1.28)
+    assert compare_blocks(base, new).ratio == pytest.approx(1, abs=0.025)
+
+
+def test_same_process_cancels_a_slow_process_that_two_processes_would_show() -> None:
+    rng = np.random.default_rng(9)
+    base = draw_processes(rng, 3, process_spread=0.3)
+    new = scaled(base, 1.1)
+    paired = compare_blocks(base, new, same_process=True)
+    assert (paired.low, paired.ratio, paired.high) == pytest.approx((1.1, 1.1, 1.1))
+    assert paired.verdict == "slower"
+    assert compare_blocks(base, new).verdict == "inconclusive"
+
+
+# What is used of the rounds
+
+
+def test_warm_up_rounds_are_dropped_but_half_of_a_short_block_stays() -> None:
+    long = [[[0.1] * 4 + [1.0] * 6]] * 2
+    short = [[[0.1] * 2 + [1.0] * 2]] * 2
+    single = [[[1.0]]] * 2
+    assert compare_blocks(long, short).ratio == 1
+    assert compare_blocks(single, short).ratio == 1
+    assert compare_blocks(single, short, warmup_rounds=0).ratio == pytest.approx(0.1)
+
+
+def test_a_block_counts_as_its_tenth_percentile() -> None:
+    rng = np.random.default_rng(10)
+    base, new = ([[rng.random(n).tolist()] for n in (11, 30)] for _ in "ab")
+    x, y = ([np.quantile(blocks[0][4:], 0.1) for blocks in side] for side in (base, new))
+    expected = np.quantile(np.log(y), 0.25) - np.quantile(np.log(x), 0.25)
+    assert compare_blocks(base, new).ratio == pytest.approx(math.exp(expected))
+
+
+def test_only_blocks_that_both_processes_have_are_compared() -> None:
+    base = [[[1.0], [1.0]], [[1.0], [1.0]]]
+    new = [[[1.0], [1.0], [5.0], [5.0], [5.0]], [[1.0], [1.0], [5.0], [5.0], [5.0]]]
+    for same_process in (False, True):
+        assert compare_blocks(base, new, same_process=same_process).ratio == 1
+
+
+def test_pairs_without_a_partner_are_left_out_in_one_process() -> None:
+    comparison = compare_blocks([[[1.0]]] * 2, [[[1.0]], [[1.0]], [[9.0]]], same_process=True)
+    assert (comparison.ratio, comparison.processes) == (1, 2)
+
+
+def test_estimate_is_the_median_of_medians_in_seconds() -> None:
+    processes = [[[1.0, 2.0, 9.0], [4.0]], [[3.0]], [[8.0], [8.0]]]
+    estimate = estimate_blocks(processes)
+    assert estimate.value == pytest.approx(3.0)
+    assert (estimate.processes, estimate.blocks) == (3, 5)
+    assert estimate_blocks(processes, warmup_rounds=2).value == pytest.approx(4.75)
+
+
+# Verdicts
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [
+        (0.99, 1.01, "same"),
+        (1.005, 1.019, "same"),
+        (1 / 1.02, 1.02, "same"),
+        (0.979, 1.01, "inconclusive"),
+        (1.005, 1.03, "slower"),
+        (0.97, 0.995, "faster"),
+        (1.0, 1.03, "inconclusive"),
+        (None, None, "inconclusive"),
+    ],
+)
+def test_verdict_follows_from_interval_and_margin(
+    low: float | None, high: float | None, verdict: str
+) -> None:
+    assert verdict_of(low, high, 0.02) == verdict
+
+
+@pytest.mark.parametrize("same_process", [False, True])
+def test_one_process_has_no_interval_and_no_verdict(same_process: bool) -> None:
+    one, three = [[[1.0, 1.0]]], [[[2.0, 2.0]]] * 3
+    for base, new in ((one, three), (three, one)):
+        comparison = compare_blocks(base, new, same_process=same_process)
+        assert (comparison.low, comparison.high) == (None, None)
+        assert comparison.verdict == "inconclusive"
+    assert estimate_blocks(one).low is None
+    assert estimate_blocks(one).value == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("count", [2, 3, 8])
+@pytest.mark.parametrize("same_process", [False, True])
+def test_identical_times_are_the_same(count: int, same_process: bool) -> None:
+    side = [[[0.25, 0.25]]] * count
+    comparison = compare_blocks(side, side, same_process=same_process)
+    assert (comparison.low, comparison.ratio, comparison.high) == (1, 1, 1)
+    assert comparison.verdict == "same"
+
+
+# Errors
+
+GOOD = [[[1.0, 1.0]], [[1.0, 1.0]]]
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ([], r"base has no process"),
+        ([[]], r"base\[0\] has no block"),
+        ([[[1.0], []]], r"base\[0\]\[1\] has no round"),
+        ([[[1.0, math.nan]]], r"base\[0\]\[0\]\[1\] is nan"),
+        ([[[1.0], [-1.0]]], r"base\[0\]\[1\]\[0\] is -1.0"),
+        ([[[0.0]]], r"base\[0\]\[0\]\[0\] is 0.0"),
+        ([[[math.inf]]], r"base\[0\]\[0\]\[0\] is inf"),
+    ],
+)
+def test_bad_times_are_refused_with_their_place(bad: Processes, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        compare_blocks(bad, GOOD)
+    with pytest.raises(ValueError, match=message.replace("base", "processes")):
+        estimate_blocks(bad)
+
+
+def test_bad_options_are_refused() -> None:
+    for margin in (0.0, -0.1, math.nan, math.inf):
+        with pytest.raises(ValueError, match="margin"):
+            compare_blocks(GOOD, GOOD, margin)
+    with pytest.raises(ValueError, match="level"):
+        compare_blocks(GOOD, GOOD, level=1.0)
+    with pytest.raises(ValueError, match="warmup_rounds"):
+        estimate_blocks(GOOD, warmup_rounds=-1)
+
+
+# Formulas
+
+
+@pytest.mark.parametrize("freedom", [1, 1.3, 2, 2.7, 3, 4, 7, 15.5, 200, 5000])
+@pytest.mark.parametrize("probability", [0.005, 0.3, 0.5, 0.9, 0.975, 0.995, 0.9995])
+def test_student_t_agrees_with_scipy(probability: float, freedom: float) -> None:
+    expected = float(stats.t.ppf(probability, freedom))
+    assert student_t_quantile(probability, freedom) == pytest.approx(expected, rel=1e-6, abs=1e-9)
+
+
+def test_student_t_refuses_what_it_cannot_answer() -> None:
+    for probability, freedom in ((0.0, 3), (1.0, 3), (0.9, 0.5)):
+        with pytest.raises(ValueError, match="probability"):
+            student_t_quantile(probability, freedom)
+
+
+def test_small_samples_use_welch_and_student() -> None:
+    rng = np.random.default_rng(11)
+    x, y = 1 + rng.random(3), 1 + rng.random(3)
+    base, new = [[[v]] for v in x], [[[v]] for v in y]
+    unpaired = compare_blocks(base, new)
+    welch = stats.ttest_ind(np.log(y), np.log(x), equal_var=False).confidence_interval()
+    assert (unpaired.low, unpaired.high) == pytest.approx(tuple(np.exp(welch)))
+    paired = compare_blocks(base, new, same_process=True)
+    student = stats.ttest_1samp(np.log(y / x), 0).confidence_interval()
+    assert (paired.low, paired.high) == pytest.approx(tuple(np.exp(student)))
+
+
+@pytest.mark.parametrize(("n", "m"), [(4, 4), (5, 4), (5, 5), (6, 5)])
+def test_rank_sum_limits_are_those_of_all_arrangements(n: int, m: int) -> None:
+    limits = rank_sum_limits(n, m, 0.9)
+    assert limits is not None
+    scores, least, most = limits
+    sums = np.array([sum(scores[list(c)]) for c in itertools.combinations(range(n + m), n)])
+    assert np.mean(sums <= least) <= 0.05 < np.mean(sums <= min(sums[sums > least]))
+    assert np.mean(sums >= most) <= 0.05 < np.mean(sums >= max(sums[sums < most]))
+
+
+def test_signed_rank_interval_matches_the_published_table() -> None:
+    # n = 8: the sum of signed ranks is 3 or less with probability 0.0195, so the fourth of the
+    # 36 means bounds the 95 % interval (Hollander, Wolfe and Chicken 2014, table A.4).
+    shifts = np.array([0.01, -0.02, 0.03, 0.05, -0.01, 0.04, 0.07, 0.02])
+    means = sorted((a + b) / 2 for a, b in itertools.combinations_with_replacement(shifts, 2))
+    comparison = compare_blocks([[[1.0]]] * 8, [[[math.exp(s)]] for s in shifts], same_process=True)
+    assert comparison.low == pytest.approx(math.exp(means[3]))
+    assert comparison.high == pytest.approx(math.exp(means[-4]))
+
+
+# Properties
+
+times = st.floats(min_value=1e-6, max_value=1e3)
+sides = st.lists(
+    st.lists(st.lists(times, min_size=1, max_size=6), min_size=1, max_size=3),
+    min_size=1,
+    max_size=7,
+)
+
+
+def numbers(comparison: Comparison) -> tuple[float, ...]:
+    return tuple(x for x in (comparison.ratio, comparison.low, comparison.high) if x is not None)
+
+
+@settings(max_examples=150, deadline=None)
+@given(base=sides, new=sides, same_process=st.booleans())
+def test_swapping_the_sides_inverts_ratio_and_interval(
+    base: Processes, new: Processes, same_process: bool
+) -> None:
+    forth = compare_blocks(base, new, same_process=same_process)
+    back = compare_blocks(new, base, same_process=same_process)
+    assert forth.ratio == pytest.approx(1 / back.ratio, rel=1e-9)
+    if forth.low is not None and forth.high is not None:
+        assert back.low is not None and back.high is not None
+        assert math.log(forth.low) == pytest.approx(-math.log(back.high), rel=1e-6, abs=1e-9)
+        assert math.log(forth.high) == pytest.approx(-math.log(back.low), rel=1e-6, abs=1e-9)
+
+
+@settings(max_examples=150, deadline=None)
+@given(base=sides, new=sides, same_process=st.booleans(), factor=st.floats(0.01, 100))
+def test_the_unit_cancels_and_a_factor_on_one_side_moves_all_by_it(
+    base: Processes, new: Processes, same_process: bool, factor: float
+) -> None:
+    plain = compare_blocks(base, new, same_process=same_process)
+    both = compare_blocks(scaled(base, factor), scaled(new, factor), same_process=same_process)
+    one = compare_blocks(base, scaled(new, factor), same_process=same_process)
+    logs = np.log(numbers(plain))
+    assert np.log(numbers(both)) == pytest.approx(logs, rel=1e-6, abs=1e-9)
+    assert np.log(numbers(one)) == pytest.approx(logs + math.log(factor), rel=1e-6, abs=1e-9)
+
+
+@settings(max_examples=100, deadline=None)
+@given(base=sides, new=sides, same_process=st.booleans())
+def test_the_interval_holds_the_ratio_and_the_answer_never_changes(
+    base: Processes, new: Processes, same_process: bool
+) -> None:
+    first = compare_blocks(base, new, same_process=same_process)
+    assert first == compare_blocks(base, new, same_process=same_process)
+    if first.low is not None and first.high is not None:
+        assert first.low <= first.ratio <= first.high
+
+
+def test_one_comparison_takes_a_few_milliseconds() -> None:
+    rng = np.random.default_rng(12)
+    base, new = (draw_processes(rng, 8, blocks=20, rounds=50) for _ in "ab")
+    compare_blocks(base, new)
+    seconds = []
+    for _ in range(20):
+        start = time.perf_counter()
+        compare_blocks(base, new)
+        seconds.append(time.perf_counter() - start)
+    assert min(seconds) < 0.01
