@@ -1,4 +1,4 @@
-"""The axes of a grid as data: their options, what they hold, and one check for files and options."""
+"""The axes of a grid as data: options, values, and one check for files and command lines."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ AXES: dict[str, Axis] = {
             "implementation",
             "ways to compute the layer; all for every one",
             ("nn_rnn", "python_loop"),
-            # Which names are known depends on plug-ins, so the grid checks them when it is expanded.
+            # Plug-ins decide which names are known: the grid checks them when it is expanded.
         ),
         Axis(
             "cell",
@@ -154,7 +154,9 @@ AXES: dict[str, Axis] = {
             ("float32", "bfloat16"),
             known=lambda: DTYPES,
         ),
-        Axis("device", "device", str, "device", "torch devices: cpu, cuda:0, mps, …", ("cpu", "cuda")),
+        Axis(
+            "device", "device", str, "device", "torch devices: cpu, cuda:0, mps, …", ("cpu", "cuda")
+        ),
         Axis(
             "threads",
             "threads",
@@ -205,15 +207,15 @@ def check_values(axis: Axis, values: Iterable[Any], place: Place) -> tuple[Value
 def _check_value(axis: Axis, value: Any, place: Place) -> Value:
     if isinstance(value, str) and value in axis.words:
         return value
-    if type(value) is not axis.type or (axis.type is int and value < axis.least):
+    if type(value) is not axis.type or (type(value) is int and value < axis.least):
         raise UserError(
             f"{place.subject} holds {quoted(value)}; it takes {axis.takes}, such as {place.example}"
         )
-    if axis.known is not None:
-        check_known(value, axis.known(), axis.noun, place)
-    if axis.name == "device":
-        _check_device(value, place)
     checked: Value = value
+    if axis.known is not None:
+        check_known(str(checked), axis.known(), axis.noun, place)
+    if axis.name == "device":
+        _check_device(str(checked), place)
     return checked
 
 

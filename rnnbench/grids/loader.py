@@ -10,7 +10,7 @@ import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from rnnbench.cases import DEFAULT_ENVIRONMENT, Case, builtin_implementations
 from rnnbench.errors import UserError
@@ -94,7 +94,7 @@ class Grid:
     def override(
         self, values: Mapping[str, Iterable[Value]], *, prefix: str = OPTION_PREFIX
     ) -> Grid:
-        """This grid with other values for some axes, in every product.
+        """Return this grid with other values for some axes, in every product.
 
         Raises:
             UserError: an axis is not known, is empty or has a wrong value.
@@ -132,6 +132,15 @@ class Grid:
             self._refuse_too_many(axes.values())
             rows.update(map(_with_input, itertools.product(*(axes[name] for name in _COLUMNS))))
         return [Case(*row) for row in sorted(rows)]
+
+    def with_implementations(self, names: Sequence[str]) -> Grid:
+        """This grid with further implementations in every product: those of a user's plug-ins."""
+        axis = "implementation"
+        products = tuple(
+            {**product, axis: (*product.get(axis, (AXES[axis].default,)), *names)}
+            for product in self.products
+        )
+        return dataclasses.replace(self, products=products)
 
     def as_dict(self) -> dict[str, Any]:
         """The grid as a result file holds it."""
@@ -172,8 +181,8 @@ class Grid:
         cases = math.prod(len(values) for values in axes)
         if cases > _MOST_CASES:
             raise UserError(
-                f"grid {quoted(self.name)} has a product of {cases:,} cases, more than {_MOST_CASES:,}; "
-                "split it into smaller products"
+                f"grid {quoted(self.name)} has a product of {cases:,} cases, and {_MOST_CASES:,} "
+                "are more than could be run; shorten its axes"
             )
 
 
@@ -251,7 +260,7 @@ class _Table:
         self.where = where
 
     def text(self, key: str, *, required: bool = False) -> str:
-        value = self.table.get(key, "")
+        value: Any = self.table.get(key, "")
         if not isinstance(value, str):
             self.refuse(key, "it must be text in quotes")
         if required and not value.strip():
@@ -267,7 +276,7 @@ class _Table:
             self.refuse(key, f"write each as a table of its own, under [[{key}]]")
         return list(value)
 
-    def refuse(self, key: str, what: str) -> None:
+    def refuse(self, key: str, what: str) -> NoReturn:
         raise UserError(f"{self.where}: {quoted(key)} is {quoted(self.table[key])}; {what}")
 
 

@@ -12,7 +12,7 @@ through time. With D_t = ∂loss/∂h_t:
 
 Beside each number stands the variance of the error with which a right implementation in the case's
 dtype may compute it: `rnnbench.worker.verification` says where its terms come from. A variance
-moves through the same formulas, to first order: through a matrix W with the squares of W, through
+moves through the same formulas: through a matrix W with the squares of W, through
 φ with φ'². The two are kept apart: no line of the formula depends on a variance.
 """
 
@@ -180,22 +180,24 @@ def _forward(
     relative = rounding.product(case.hidden_size + inputs.value.shape[-1])
     projected_variance = (inputs.variance + relative * inputs.value**2) @ (w.w_ih**2).t()
     projected_variance += relative * (w.b_ih**2 + w.b_hh**2) + rounding.smallest**2
-    recurrent_squared = recurrent**2
+    h_error = _no_error(h0.value)
 
     previous, pre_activations, states = [], [], []
     h = h0
     for t in range(case.seq_len):
         previous.append(h)
         a = projected[t] + h.value @ recurrent
-        variance = projected_variance[t] + relative * a**2
-        variance = variance + (h.variance + relative * h.value**2) @ recurrent_squared
+        error = _through(_plus(h_error, relative * h.value**2), recurrent)
+        error = _plus(error, projected_variance[t] + relative * a**2)
+        variance = _variance(error)
         if case.cell == "rnn_tanh":
             value = torch.tanh(a)
-            slope_squared = (1 - value**2) ** 2
+            slope = 1 - value**2
         else:
             value = torch.relu(a)
-            slope_squared = _probably_positive(a, variance)
-        h = _Estimate(value, slope_squared * variance + (2 * rounding.unit * value) ** 2)
+            slope = _probably_positive(a, variance).sqrt()
+        h_error = _plus(_times(error, slope), (2 * rounding.unit * value) ** 2)
+        h = _Estimate(value, _variance(h_error))
         pre_activations.append(_Estimate(a, variance))
         states.append(h)
     return _Run(weights, inputs, _stack(previous), _stack(pre_activations), _stack(states))
@@ -214,19 +216,21 @@ def _backward(
         slope_variance = _probably_positive(-a.value.abs(), 4 * a.variance)
 
     relative = rounding.product(case.hidden_size)
-    squared = w.w_hh**2
     steps = []
-    grad_h = _exact(grad_h_n)
+    grad_h, error = grad_h_n, _no_error(grad_h_n)
     for t in reversed(range(case.seq_len)):
-        value = from_above.value[t] + grad_h.value
-        variance = from_above.variance[t] + grad_h.variance + rounding.unit**2 * value**2
-        variance = variance * slope[t] ** 2 + value**2 * slope_variance[t]
-        d_a = value * slope[t]
-        variance = variance + (2 * rounding.unit * d_a) ** 2 + rounding.smallest**2
-        steps.append(_Estimate(d_a, variance))
-        value = d_a @ w.w_hh
-        variance = (variance + relative * d_a**2) @ squared + relative * value**2
-        grad_h = _Estimate(value, variance + rounding.smallest**2)
+        grad_h = from_above.value[t] + grad_h
+        error = _plus(error, from_above.variance[t] + (rounding.unit * grad_h) ** 2)
+        d_a = grad_h * slope[t]
+        # The variance of a product of two independent numbers, exactly: where relu's slope is 0
+        # and may be 1, the product of the two variances is all there is.
+        added = (_variance(error) + grad_h**2) * slope_variance[t]
+        added = added + (2 * rounding.unit * d_a) ** 2 + rounding.smallest**2
+        error = _plus(_times(error, slope[t]), added)
+        steps.append(_Estimate(d_a, _variance(error)))
+        grad_h = d_a @ w.w_hh
+        error = _through(_plus(error, relative * d_a**2), w.w_hh)
+        error = _plus(error, relative * grad_h**2 + rounding.smallest**2)
     d_as = _stack(steps[::-1])
 
     value = d_as.value @ w.w_ih
@@ -239,7 +243,7 @@ def _backward(
     grad_bias = _Estimate(bias.value[:, 0], bias.variance[:, 0])
     return _Gradients(
         grad_inputs,
-        grad_h,
+        _Estimate(grad_h, _variance(error)),
         [
             _summed(case, rounding, d_as, run.inputs),
             _summed(case, rounding, d_as, run.previous),
@@ -255,9 +259,44 @@ def _summed(case: Case, rounding: _Rounding, d_as: _Estimate, factor: _Estimate)
     f, f_variance = factor.value.flatten(0, 1), factor.variance.flatten(0, 1)
     value = d_a.t() @ f
     relative = rounding.over_time(case.seq_len, case.batch)
-    variance = (d_a_variance + relative * d_a**2).t() @ f**2 + (d_a**2).t() @ f_variance
+    # Of the products of two independent numbers, exactly, as in `_backward`.
+    variance = (d_a_variance + relative * d_a**2).t() @ f**2
+    variance += (d_a**2 + d_a_variance).t() @ f_variance
     variance += relative * value**2 + case.seq_len * rounding.smallest**2
     return _Estimate(value, variance)
+
+
+# The error of a state is its variances (B, H), or, for few units, its covariances (B, H, H). Errors
+# that a step makes are independent, and products with many units keep them about so. With few, W_hh
+# often lets one direction of the error grow and hardly the others, which variances cannot see.
+_COVARIANCES_UP_TO = 16
+
+
+def _no_error(state: Tensor) -> Tensor:
+    batch, units = state.shape
+    few = units <= _COVARIANCES_UP_TO
+    return torch.zeros((batch, units, units) if few else (batch, units), dtype=torch.float64)
+
+
+def _variance(error: Tensor) -> Tensor:
+    return error if error.dim() == 2 else error.diagonal(dim1=-2, dim2=-1)
+
+
+def _plus(error: Tensor, variance: Tensor) -> Tensor:
+    """With an independent error added."""
+    return error + (variance if error.dim() == 2 else torch.diag_embed(variance))
+
+
+def _times(error: Tensor, factor: Tensor) -> Tensor:
+    """Of the numbers times ``factor``."""
+    if error.dim() == 2:
+        return error * factor**2
+    return error * factor.unsqueeze(-1) * factor.unsqueeze(-2)
+
+
+def _through(error: Tensor, matrix: Tensor) -> Tensor:
+    """Of ``numbers @ matrix``."""
+    return error @ matrix**2 if error.dim() == 2 else matrix.t() @ error @ matrix
 
 
 def _probably_positive(a: Tensor, variance: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from rnnbench.measuring.workers import CaseProblem, Worker, WorkerLost
 from rnnbench.statistics import compare_blocks, estimate_blocks
 from rnnbench.work import work_of
 
-__all__ = ["CaseRun", "Engine", "Outcome"]
+__all__ = ["CaseRun", "Engine", "baseline_of", "result_of", "timed_seconds"]
 
 _LEAST_SWEEPS = 2
 """Turns of each competitor in each replicate before its group may stop: one block says nothing
@@ -62,7 +62,7 @@ class CaseRun:
 
     def spent(self) -> float:
         """Seconds that its turns have taken."""
-        return sum(block["seconds"] for block in self.blocks)
+        return float(sum(block["seconds"] for block in self.blocks))
 
     def record(self) -> dict[str, Any]:
         """As the journal holds it; blocks have lines of their own."""
@@ -76,14 +76,6 @@ class CaseRun:
             "ran": self.ran,
             "warm_compile": self.warm_compile,
         }
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What one block of a turn cost beside its rounds, for the run's own accounts."""
-
-    timed: float
-    wall: float
 
 
 class Engine:
@@ -260,7 +252,7 @@ class Engine:
                 count = recompiled.get(environment, 0) + answer["recompilations"]
                 recompiled[environment] = count
         for run in alive:
-            if run.prepared and run.prepared["compile"] is not None:
+            if "graphs" in run.ran:
                 run.ran["recompilations"] = recompiled[run.case.environment]
 
 
@@ -270,7 +262,8 @@ def baseline_of(run: CaseRun, group: Sequence[CaseRun], baseline: str) -> CaseRu
     """
     found = [x for x in group if x.case.implementation == baseline and x.measured and x.blocks]
     own = [x for x in found if x.case.environment == run.case.environment]
-    return (own or found or [None])[0]
+    candidates = own or found
+    return candidates[0] if candidates else None
 
 
 def timed_seconds(run: CaseRun, block: dict[str, Any]) -> float:
@@ -294,7 +287,7 @@ def result_of(run: CaseRun) -> dict[str, Any]:
         blocks.append(entry)
     compiled = run.prepared["compile"]
     if compiled is not None:
-        compiled = {"cold": None, "warm": run.warm_compile, **{}}
+        compiled = {"cold": None, "warm": run.warm_compile}
         compiled["warm" if run.prepared["compile"]["warm_cache"] else "cold"] = run.prepared[
             "compile"
         ]

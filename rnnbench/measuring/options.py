@@ -23,7 +23,8 @@ class Options:
     ``seconds`` is the time for the rounds of one case over all of its replicates, ``block_seconds``
     that of one turn, ``case_timeout`` the longest that any one answer about a case may take.
     ``precision`` is the half width of an interval, relative to its middle, at which a group of
-    competitors stops before its time is spent. ``cores``: those that blocks run on.
+    competitors stops before its time is spent. ``cores``: those that blocks run on. ``devices``: those that the command line
+    asked for by name, which must be there; a grid's own may be missing.
     """
 
     seconds: float = 1.0
@@ -36,6 +37,7 @@ class Options:
     resume: bool = False
     in_process: bool = False
     cores: tuple[int, ...] = field(default_factory=lambda: usable_cores())
+    devices: tuple[str, ...] = ()
     plugins: tuple[str, ...] = ()
     environments: Mapping[str, str] = field(
         default_factory=lambda: {DEFAULT_ENVIRONMENT: sys.executable}

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
 
-from rnnbench.cases import Case
+from rnnbench.cases import Case, builtin_implementations
 from rnnbench.errors import UserError
-from rnnbench.grids import AXES, OPTION_PREFIX, Grid, load_grid, parse_axis
+from rnnbench.grids import AXES, OPTION_PREFIX, Grid, Value, load_grid, parse_axis
 from rnnbench.measuring import recording
 from rnnbench.measuring.capabilities import plugin_names
 from rnnbench.measuring.engine import CaseRun, result_of
@@ -35,6 +35,7 @@ class Plan:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options of a run; those of the axes come from the grids' own table."""
     group = parser.getgroup("rnnbench", "benchmarks of recurrent layers")
     group.addoption(
         "--rnn-grid",
@@ -123,6 +124,7 @@ def _destination(axis: str) -> str:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    """Declare the marker that a suite carries."""
     config.addinivalue_line(
         "markers", "rnn_workload(name): a benchmark over the grid's cases of that workload"
     )
@@ -136,7 +138,7 @@ def _as_usage_error() -> Iterator[None]:
         raise pytest.UsageError(str(error)) from error
 
 
-def _options(config: pytest.Config, grid: Grid) -> Options:
+def _options(config: pytest.Config, grid: Grid, devices: Sequence[Value]) -> Options:
     cores = config.getoption("rnn_cores")
     in_process = config.getoption("rnn_in_process")
     seeds = config.getoption(_destination("seed"))
@@ -158,6 +160,7 @@ def _options(config: pytest.Config, grid: Grid) -> Options:
         resume=config.getoption("rnn_resume"),
         in_process=in_process,
         cores=_parse_cores(cores) if cores else usable_cores(),
+        devices=tuple(str(device) for device in devices),
         plugins=tuple(config.getoption("rnn_plugin")),
         environments=parse_environments(config.getoption("rnn_python")),
     )
@@ -179,24 +182,37 @@ def _make_plan(config: pytest.Config) -> Plan:
         for name in AXES
         if (text := config.getoption(_destination(name))) is not None
     }
-    options = _options(config, grid)
+    options = _options(config, grid, overrides.get("device", ()))
     plugins: list[str] = []
     if options.plugins:
         plugins = plugin_names(options.plugins, options.environments)
     grid = grid.override(overrides)
+    if "implementation" not in overrides:
+        grid = grid.with_implementations(plugins)
     cases = grid.cases(
         environments=tuple(options.environments), plugins=plugins, cores=len(options.cores)
     )
+    _check_baseline(options.baseline, plugins)
     return Plan(options, grid, cases)
 
 
+def _check_baseline(baseline: str, plugins: Sequence[str]) -> None:
+    known = [*builtin_implementations(), *plugins]
+    if baseline not in known:
+        raise UserError(
+            f"--rnn-baseline {baseline!r} is no implementation; known: {', '.join(known)}"
+        )
+
+
 def pytest_collection(session: pytest.Session) -> None:
+    """Expand the grid before anything is collected, so that a mistake in it is one sentence."""
     config = session.config
     with _as_usage_error():
         config.stash[_PLAN] = _make_plan(config)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Make one item of each case of a suite's workload."""
     marker = metafunc.definition.get_closest_marker("rnn_workload")
     if marker is None:
         return
@@ -274,6 +290,7 @@ def _report(result: CaseRun, benchmark: Any) -> None:
 
 
 def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, Any]) -> None:
+    """Add what the run knows to pytest-benchmark's file."""
     run = _run_of(config)
     if run is not None:
         output_json["rnnbench"] = run.document()
@@ -281,6 +298,7 @@ def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, A
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
+    """End the workers; write the file also where nothing could be measured."""
     run = _run_of(session.config)
     if run is not None:
         if run.reported():
@@ -291,6 +309,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
+    """Print the tables, what is missing, and the run's accounts."""
     run = _run_of(config)
     if run is None or not run.reported():
         return

@@ -47,6 +47,10 @@ class Team:
         for environment in self._options.environments:
             self._start(environment, 0)
         self.slots = 1
+        for device in self._options.devices:
+            reasons = [worker.hello["no_device"][device] for worker in self._workers.values()]
+            if all(reason is not None for reason in reasons):
+                raise UserError(f"--rnn-device {device}: {reasons[0]}; leave it out")
 
     def start_rest(self, cases: Sequence[Case]) -> None:
         """Start the other replicates, as many as memory holds.
@@ -136,6 +140,7 @@ class Team:
             "plugins": [str(Path(plugin).resolve()) for plugin in self._options.plugins],
             "cache": str(self._folder / hashlib.sha256(environment.encode()).hexdigest()[:8]),
             "memory_limit": self._memory,
+            "devices": list(self._options.devices),
         }
         worker: Worker
         if self._options.in_process:

@@ -92,7 +92,7 @@ class ProcessWorker:
         self.waited_cpu = 0.0
         self.waited_wall = 0.0
         self.cpu = 0.0
-        self._log = tempfile.TemporaryFile()
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115  # closed in close()
         self._oom_kills = _oom_kills()
         bootstrap = Path(__file__).parent.parent / "worker" / "bootstrap.py"
         self._process = subprocess.Popen(
@@ -175,7 +175,8 @@ class ProcessWorker:
 
     def close(self) -> None:
         """Ask it to end, then end it."""
-        assert self._process.stdin is not None and self._process.stdout is not None
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
         if self._process.poll() is None:
             try:
                 self._process.stdin.write(b'{"op": "exit"}\n')

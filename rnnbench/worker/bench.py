@@ -23,7 +23,7 @@ from rnnbench.worker.ran import what_ran
 from rnnbench.worker.verification import verify, verify_step
 from rnnbench.workloads.layer import make_timed, optimizer_for
 
-__all__ = ["Bench"]
+__all__ = ["Bench", "why_no_device"]
 
 _VERIFIED_LEARNING_RATE = 0.1
 """Of the step that is verified: large enough to be seen in a weight, unlike the timed one."""
@@ -64,7 +64,7 @@ class Bench:
         found = implementations.registered().get(case.implementation)
         if found is None:
             return f"this environment has no implementation {case.implementation!r}"
-        return _no_device(case) or found.unsupported(case)
+        return why_no_device(case.device) or found.unsupported(case)
 
     def prepare(self, case: Case) -> dict[str, Any]:
         """Build and verify a case and find its iterations; the layer is shared by its passes.
@@ -223,12 +223,14 @@ class Bench:
         finally:
             timed.optimizer = timed_optimizer
             with torch.no_grad():
-                for weight, value in zip(weights, before):
+                for weight, value in zip(weights, before, strict=True):
                     weight.copy_(value)
 
     def _note_graphs(self, built: _Built) -> None:
-        if built.implementation.compiles:
-            built.graphs = compilation.graphs_so_far().since(built.before)
+        graphs = compilation.graphs_so_far().since(built.before)
+        # TorchScript and ahead-of-time compilation have no frames that could be traced or broken.
+        if built.implementation.compiles and graphs.frames:
+            built.graphs = graphs
 
     def _compile_record(self, built: _Built, case: Case) -> dict[str, Any] | None:
         """Seconds until the pass could first be used, with what its compilation was worth."""
@@ -267,8 +269,13 @@ def _two_tensors(outputs: Any) -> tuple[torch.Tensor, torch.Tensor]:
     return outputs[0], outputs[1]
 
 
-def _no_device(case: Case) -> str | None:
-    kind = torch.device(case.device).type
+def why_no_device(device: str) -> str | None:
+    """Why a torch device cannot be used here, or None."""
+    try:
+        where = torch.device(device)
+    except RuntimeError:
+        return f"PyTorch {torch.__version__} knows no device {device}"
+    kind = where.type
     if kind == "cpu":
         return None
     module = getattr(torch, kind, None)
@@ -277,8 +284,7 @@ def _no_device(case: Case) -> str | None:
         available = torch.backends.mps.is_available
     if available is None or not available():
         return f"PyTorch {torch.__version__} finds no {kind} device here"
-    index = torch.device(case.device).index
-    count = module.device_count() if hasattr(module, "device_count") else 1
-    if index is not None and index >= count:
-        return f"there is no {case.device}: {count} {kind} device(s) found"
+    count = module.device_count() if module is not None and hasattr(module, "device_count") else 1
+    if where.index is not None and where.index >= count:
+        return f"there is no {device}: {count} {kind} device(s) found"
     return None

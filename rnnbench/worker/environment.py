@@ -42,7 +42,7 @@ def describe_environment() -> dict[str, Any]:
         "torch_build": torch.__config__.show().strip(),
         "parallel": torch.__config__.parallel_info().strip(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-        "mkldnn": torch.backends.mkldnn.is_available(),
+        "mkldnn": bool(torch.backends.mkldnn.is_available()),  # type: ignore[no-untyped-call]
         "python": platform.python_version(),
         "python_implementation": platform.python_implementation(),
         "system": platform.platform(),
@@ -107,7 +107,7 @@ def _devices() -> dict[str, Any]:
         found["cuda"] = {
             "toolkit": torch.version.cuda,
             "hip": torch.version.hip,
-            "cudnn": torch.backends.cudnn.version(),
+            "cudnn": torch.backends.cudnn.version(),  # type: ignore[no-untyped-call]
             "devices": [
                 _cuda_device(torch.cuda.get_device_properties(index))
                 for index in range(torch.cuda.device_count())
@@ -152,7 +152,7 @@ def _nvidia_smi() -> list[dict[str, str]] | None:
     try:
         answer = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True)
     except (OSError, subprocess.SubprocessError) as error:
-        print(f"nvidia-smi did not answer: {error}", file=sys.stderr)
+        sys.stderr.write(f"nvidia-smi did not answer: {error}\n")
         return None
     rows = [line.split(", ") for line in answer.stdout.strip().splitlines()]
-    return [dict(zip(_SMI_FIELDS, row)) for row in rows]
+    return [dict(zip(_SMI_FIELDS, row, strict=False)) for row in rows]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from typing import Any
 
@@ -37,15 +38,17 @@ def what_ran(
     with timed.context():
         prepared = timed.prepare()
         clock.settle()
+        marker = _mark_scripted_graph()
         with profile(activities=activities) as profiler:
             result = timed.run(prepared)
             clock.settle()
+        scripted = marker is not None and _last_scripted_graph() != marker
         del result, prepared
     operators: Counter[str] = Counter()
     kernels: Counter[str] = Counter()
     leaves = 0
     for event in profiler.events() or ():
-        if event.device_type == torch.autograd.DeviceType.CPU:
+        if event.device_type.name == "CPU":
             operators[event.name] += 1
             leaves += event.name.startswith("aten::") and not event.cpu_children
         else:
@@ -56,13 +59,17 @@ def what_ran(
         "kernels": dict(sorted(kernels.items())),
         "launches": launches,
         "launches_per_step": launches / case.seq_len,
-        "backend": backend_of(operators, kernels, graphs, compiles),
+        "backend": backend_of(operators, kernels, graphs, compiles, scripted),
         **({} if graphs is None else graphs.as_dict()),
     }
 
 
 def backend_of(
-    operators: Counter[str], kernels: Counter[str], graphs: Graphs | None, compiles: bool
+    operators: Counter[str],
+    kernels: Counter[str],
+    graphs: Graphs | None,
+    compiles: bool,
+    scripted: bool = False,
 ) -> str:
     """The software that did the work, read off the names that were seen.
 
@@ -80,6 +87,34 @@ def backend_of(
         return "inductor+eager" if graphs.breaks else "inductor"
     if any(name == "aten::aot_inductor" or "AOTI" in name for name in names):
         return "inductor"
-    if any(name.startswith(("TorchScript", "torchscript")) for name in names):
-        return "torchscript"
-    return "eager"
+    return "torchscript" if scripted else "eager"
+
+
+def _last_scripted_graph() -> str | None:
+    """The graph that TorchScript's interpreter ran last in this thread, as text."""
+    last = getattr(torch.jit, "last_executed_optimized_graph", None)
+    graph = None if last is None else last()
+    return None if graph is None else str(graph)
+
+
+def _marker(x: torch.Tensor) -> torch.Tensor:
+    return x + 12345
+
+
+_scripted_marker: list[Any] = []
+
+
+def _mark_scripted_graph() -> str | None:
+    """Run a scripted graph that no layer has, so that a later one is seen by its difference.
+
+    None where nothing was ever scripted in this thread: the profiler gives a scripted graph no
+    event of its own, and what it ran cannot be told from its operators.
+    """
+    if _last_scripted_graph() is None:
+        return None
+    if not _scripted_marker:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            _scripted_marker.append(torch.jit.script(_marker))
+    _scripted_marker[0](torch.zeros(1))
+    return _last_scripted_graph()

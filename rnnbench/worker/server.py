@@ -20,7 +20,7 @@ import torch
 from rnnbench import implementations
 from rnnbench.cases import Case
 from rnnbench.errors import UserError
-from rnnbench.worker.bench import Bench
+from rnnbench.worker.bench import Bench, why_no_device
 from rnnbench.worker.compilation import compiler_refused
 from rnnbench.worker.environment import describe_environment
 from rnnbench.worker.process import limit_memory, run_on
@@ -52,7 +52,7 @@ class Server:
             raise
         # Whatever an implementation, maybe a user's own, raises: it is a result of that case and
         # must not end the worker, which holds the other cases of the group.
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001
             compiles = self._bench is not None and self._bench.is_compiling
             traceback.print_exc(file=sys.stderr)
             return failure(error, compiles)
@@ -92,6 +92,7 @@ class Server:
             },
             "plugins": sorted(set(registered) - builtin),
             "memory": _resident_memory(),
+            "no_device": {device: why_no_device(device) for device in request["devices"]},
         }
 
     def _check(self, request: dict[str, Any]) -> dict[str, Any]:

@@ -22,10 +22,12 @@ analysis, with the terms that this very case has, rather than a bound a priori):
   error of tanh itself, a few units in the last place, that adds (2 u h)².
 - An error in h_{t-1} passes to h_t through W_hh and φ'. Variances pass through the squares of both,
   for T steps and L layers, so the tolerance grows with T and L as much as this case's weights let
-  an error grow: usually not at all, because W_hh contracts.
+  an error grow: usually not at all, because W_hh contracts. With up to 16 units, whose W_hh may let
+  a direction grow, covariances take the place of variances.
 - Backward: the same through the transposed products. φ' of tanh, 1 - h², adds 4 h² times the variance
   of h, and 2 u². φ' of relu is 0 or 1: an entry so near to 0 that its sign is not certain has the
   other slope with the probability that a normal error gives, and adds the square of what it passes.
+  In 16 bits that is what counts most, and gradients of relu are verified loosely there.
 - A weight's gradient is a sum over T steps and B sequences. Implementations add up the steps in the
   dtype, one after the other, which adds u² (T/2 + 3) times the sum of the squared terms and of the
   squared result; the sum over sequences happens in the accumulator.

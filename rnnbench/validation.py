@@ -1,0 +1,375 @@
+"""Checks a result file against the schema: every problem one sentence with its file and field."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rnnbench.cases import Case
+from rnnbench.errors import UserError
+from rnnbench.schema import NOT_MEASURED, SCHEMA_VERSION
+
+__all__ = ["STOPPED", "Examination", "examine", "validate"]
+
+STOPPED = ("precise", "time spent")
+"""Why the measuring of a case ended: its interval was narrow enough, or its time was over."""
+
+_LARGEST = 1e300
+"""Numbers beyond are no times, and comparing with them must not overflow."""
+
+
+@dataclass(frozen=True)
+class Examination:
+    """What was found in a file: its problems, and how much is in it where there are none."""
+
+    problems: tuple[str, ...]
+    benchmarks: int = 0
+    not_measured: int = 0
+
+
+def validate(path: str | os.PathLike[str]) -> list[str]:
+    """The problems of a result file, one sentence each; none where it is valid."""
+    return list(examine(path).problems)
+
+
+def examine(path: str | os.PathLike[str]) -> Examination:
+    """Check a result file; never raises for what the file holds."""
+    file = os.fspath(path)
+    try:
+        document, constants = _read(Path(file), file)
+    except UserError as error:
+        return Examination((str(error),))
+    check = _Check(file)
+    for place, constant in constants:
+        check.problem(place, f"is {constant}, which JSON does not have; a number must be finite")
+    benchmarks, not_measured = _check_document(check, document)
+    return Examination(tuple(check.problems), benchmarks, not_measured)
+
+
+@dataclass
+class _Constant:
+    """Stands for a NaN or an infinity where the parser met one."""
+
+    name: str
+
+
+def _read(path: Path, file: str) -> tuple[Any, list[tuple[str, str]]]:
+    try:
+        text = path.read_bytes()
+    except FileNotFoundError:
+        raise UserError(f"{file}: there is no such file; give the path of a result file") from None
+    except (OSError, ValueError) as error:
+        # ValueError: a null character in the path.
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(
+            f"{file}: cannot be read: {reason}; give the path of a result file"
+        ) from None
+    if not text.strip():
+        raise UserError(f"{file}: the file is empty; run the benchmarks again to write it")
+    met: list[_Constant] = []
+
+    def note(name: str) -> _Constant:
+        met.append(_Constant(name))
+        return met[-1]
+
+    try:
+        document = json.loads(text, parse_constant=note)
+        return document, list(_constants(document, "")) if met else []
+    except RecursionError:
+        raise UserError(f"{file}: is nested too deeply to be a result file") from None
+    except ValueError as error:
+        # No JSON, no text, or a number of more digits than Python reads.
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"{file}: is no JSON, or was cut off: {reason}; run the benchmarks again to write it"
+        ) from None
+
+
+def _constants(value: Any, place: str) -> list[tuple[str, str]]:
+    if isinstance(value, _Constant):
+        return [(place, value.name)]
+    if isinstance(value, dict):
+        inner = [(_join(place, key), item) for key, item in value.items()]
+    elif isinstance(value, list):
+        inner = [(f"{place}[{index}]", item) for index, item in enumerate(value)]
+    else:
+        return []
+    return [found for name, item in inner for found in _constants(item, name)]
+
+
+def _join(place: str, key: str) -> str:
+    return f"{place}.{key}" if place else key
+
+
+def _shown(value: Any) -> str:
+    """A value in a sentence: its JSON, in ASCII, and cut where it is long."""
+    return _cut(json.dumps(value, default=lambda other: getattr(other, "name", "?")), 60)
+
+
+def _cut(text: str, length: int = 300) -> str:
+    return text if len(text) <= length else text[:length] + "…"
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """What a field must be: in words, and as a test."""
+
+    what: str
+    holds: Callable[[Any], bool]
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and -_LARGEST < value < _LARGEST
+
+
+_OBJECT = _Kind("an object", lambda value: isinstance(value, dict))
+_LIST = _Kind("a list", lambda value: isinstance(value, list))
+_TEXT = _Kind(
+    "text that says something", lambda value: isinstance(value, str) and value.strip() != ""
+)
+_COUNT = _Kind("a whole number of 0 or more", lambda value: type(value) is int and value >= 0)
+_POSITIVE = _Kind("a whole number of 1 or more", lambda value: type(value) is int and value >= 1)
+_NUMBER = _Kind("a finite number", _is_number)
+_ERROR = _Kind("a finite number of 0 or more", lambda value: _is_number(value) and value >= 0)
+_TIME = _Kind("finite seconds above 0", lambda value: _is_number(value) and value > 0)
+
+
+def _one_of(words: Sequence[str]) -> _Kind:
+    return _Kind(f"one of {', '.join(words)}", lambda value: value in words)
+
+
+class _Check:
+    """Collects problems, and reads fields of the kind that they must be."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.problems: list[str] = []
+
+    def problem(self, place: str, what: str) -> None:
+        self.problems.append(f"{self.file}: {place} {what}")
+
+    def value(self, value: Any, place: str, kind: _Kind) -> Any:
+        """The value; None, and a problem, where it is of another kind."""
+        if kind.holds(value):
+            return value
+        # What the JSON must not hold has been told of already.
+        if not isinstance(value, _Constant):
+            self.problem(place, f"is {_shown(value)}; it must be {kind.what}")
+        return None
+
+    def field(self, table: Mapping[str, Any], place: str, key: str, kind: _Kind) -> Any:
+        """The value of a field; None, and a problem, where it is missing or of another kind."""
+        if key in table:
+            return self.value(table[key], _join(place, key), kind)
+        self.problem(_join(place, key), f"is missing; it must be {kind.what}")
+        return None
+
+    def entries(
+        self, table: Mapping[str, Any], place: str, key: str, kind: _Kind
+    ) -> list[Any] | None:
+        """A list of which every entry is of a kind; told of is the first that is not."""
+        values = self.field(table, place, key, _LIST)
+        if values is None:
+            return None
+        wrong = [index for index, value in enumerate(values) if not kind.holds(value)]
+        if wrong and not isinstance(values[wrong[0]], _Constant):
+            more = f" ({len(wrong) - 1} more are not)" if len(wrong) > 1 else ""
+            self.problem(
+                f"{_join(place, key)}[{wrong[0]}]",
+                f"is {_shown(values[wrong[0]])}; it must be {kind.what}{more}",
+            )
+        checked: list[Any] = values
+        return checked
+
+    def numbers(self, table: Mapping[str, Any], place: str, key: str, kind: _Kind) -> None:
+        """An object of which every value is of a kind."""
+        values = self.field(table, place, key, _OBJECT)
+        for name, value in (values or {}).items():
+            self.value(value, _join(_join(place, key), name), kind)
+
+
+class _Cases:
+    """The cases that were met in a file: each once, each in an environment that is described."""
+
+    def __init__(self, check: _Check, environments: Mapping[str, Any]) -> None:
+        self._check = check
+        self._environments = environments
+        self._places: dict[Case, str] = {}
+
+    def meet(self, table: Mapping[str, Any], place: str) -> None:
+        columns = self._check.field(table, place, "case", _OBJECT)
+        if columns is None:
+            return
+        place = _join(place, "case")
+        try:
+            case = Case.from_columns(columns)
+        except UserError as error:
+            self._check.problem(place, f"is no case: {_cut(str(error))}")
+            return
+        if case.environment not in self._environments:
+            self._check.problem(
+                f"{place}.environment",
+                f"is {_shown(case.environment)}, which rnnbench.environments does not describe",
+            )
+        if case in self._places:
+            self._check.problem(
+                place, f"is the same case as {self._places[case]}; each stands once"
+            )
+        self._places.setdefault(case, place)
+
+
+def _check_document(check: _Check, document: Any) -> tuple[int, int]:
+    """Check all; returns the numbers of benchmarks and of cases that were not measured."""
+    top = check.value(document, "the document", _OBJECT)
+    if top is None:
+        return 0, 0
+    if "rnnbench" not in top:
+        check.problem("rnnbench", "is missing; this file was not written by `pytest suites`")
+        return 0, 0
+    ours = check.field(top, "", "rnnbench", _OBJECT)
+    if ours is None:
+        return 0, 0
+    schema = check.field(ours, "rnnbench", "schema", _POSITIVE)
+    if schema is not None and schema > SCHEMA_VERSION:
+        check.problem(
+            "rnnbench.schema",
+            f"is {_shown(schema)}, and this rnnbench reads schemas up to {SCHEMA_VERSION}; "
+            "upgrade rnnbench",
+        )
+        return 0, 0
+    for key in ("grid", "options", "load"):
+        check.field(ours, "rnnbench", key, _OBJECT)
+    environments = check.field(ours, "rnnbench", "environments", _OBJECT) or {}
+    for name, description in environments.items():
+        check.value(description, f"rnnbench.environments.{name}", _OBJECT)
+    cases = _Cases(check, environments)
+    benchmarks = check.field(top, "", "benchmarks", _LIST) or []
+    for index, benchmark in enumerate(benchmarks):
+        _check_benchmark(check, benchmark, f"benchmarks[{index}]", cases)
+    not_measured = check.field(ours, "rnnbench", "not_measured", _LIST) or []
+    for index, entry in enumerate(not_measured):
+        _check_not_measured(check, entry, f"rnnbench.not_measured[{index}]", cases)
+    return len(benchmarks), len(not_measured)
+
+
+def _check_not_measured(check: _Check, entry: Any, place: str, cases: _Cases) -> None:
+    if check.value(entry, place, _OBJECT) is None:
+        return
+    cases.meet(entry, place)
+    check.field(entry, place, "status", _one_of(NOT_MEASURED))
+    check.field(entry, place, "reason", _TEXT)
+
+
+def _check_benchmark(check: _Check, benchmark: Any, place: str, cases: _Cases) -> None:
+    if check.value(benchmark, place, _OBJECT) is None:
+        return
+    stats = check.field(benchmark, place, "stats", _OBJECT)
+    extra = check.field(benchmark, place, "extra_info", _OBJECT)
+    rounds = None if stats is None else _check_stats(check, stats, f"{place}.stats")
+    if extra is None:
+        return
+    place = f"{place}.extra_info"
+    ours = check.field(extra, place, "rnnbench", _OBJECT)
+    if ours is None:
+        return
+    place = f"{place}.rnnbench"
+    cases.meet(ours, place)
+    _check_verification(check, ours, place)
+    check.field(ours, place, "ran", _OBJECT)
+    check.field(ours, place, "compile", _OBJECT_OR_NULL)
+    check.field(ours, place, "clock", _CLOCK)
+    check.field(ours, place, "stopped", _one_of(STOPPED))
+    iterations = check.field(ours, place, "iterations", _POSITIVE)
+    in_stats = (stats or {}).get("iterations", iterations)
+    if iterations is not None and in_stats != iterations:
+        check.problem(f"{place}.iterations", f"is {iterations}, but stats has {_shown(in_stats)}")
+    check.numbers(ours, place, "work", _COUNT)
+    for key in ("flops", "bytes", "tokens", "valid_tokens"):
+        if isinstance(ours.get("work"), dict) and key not in ours["work"]:
+            check.problem(f"{place}.work.{key}", f"is missing; it must be {_COUNT.what}")
+    blocks = check.field(ours, place, "blocks", _LIST)
+    if blocks is not None:
+        _check_blocks(check, blocks, f"{place}.blocks", rounds)
+
+
+_OBJECT_OR_NULL = _Kind(
+    "an object, or null where nothing is compiled",
+    lambda value: value is None or isinstance(value, dict),
+)
+_CLOCK = _Kind(
+    "the clock's name, or an object of such names",
+    lambda value: bool(value) and isinstance(value, (str, dict)),
+)
+_RANGE = _Kind(
+    "two whole numbers [from, to), the first the smaller",
+    lambda value: (
+        isinstance(value, list)
+        and len(value) == 2
+        and all(_COUNT.holds(number) for number in value)
+        and value[0] < value[1]
+    ),
+)
+
+
+def _check_stats(check: _Check, stats: Mapping[str, Any], place: str) -> int | None:
+    """Check pytest-benchmark's own statistics; returns the number of rounds."""
+    data = check.entries(stats, place, "data", _TIME)
+    if data is None:
+        return None
+    if not data:
+        check.problem(f"{place}.data", "is empty; a case without rounds stands in not_measured")
+    rounds = check.field(stats, place, "rounds", _COUNT)
+    if rounds is not None and rounds != len(data):
+        check.problem(f"{place}.rounds", f"is {rounds}, but data holds {len(data)}")
+    return len(data)
+
+
+def _check_verification(check: _Check, ours: Mapping[str, Any], place: str) -> None:
+    verification = check.field(ours, place, "verification", _OBJECT)
+    if verification is None:
+        return
+    place = f"{place}.verification"
+    check.field(verification, place, "oracle", _TEXT)
+    check.numbers(verification, place, "tolerance", _ERROR)
+    check.numbers(verification, place, "error", _ERROR)
+
+
+def _check_blocks(check: _Check, blocks: list[Any], place: str, rounds: int | None) -> None:
+    """Check that blocks are whole and lie side by side on all rounds, in their order."""
+    end: int | None = 0
+    for index, block in enumerate(blocks):
+        here = f"{place}[{index}]"
+        span = None
+        if check.value(block, here, _OBJECT) is not None:
+            span = _check_block(check, block, here)
+        if span is not None and end is not None and span[0] != end:
+            check.problem(
+                f"{here}.rounds",
+                f"is {span}, but the rounds before it end at {end}; blocks follow each other "
+                "without a gap or an overlap",
+            )
+        # After a block that cannot be read, only the ones behind it can be compared.
+        end = None if span is None else span[1]
+    if rounds is not None and end is not None and end != rounds:
+        check.problem(place, f"cover {end} rounds, but stats.data holds {rounds}")
+
+
+def _check_block(check: _Check, block: Mapping[str, Any], place: str) -> list[int] | None:
+    check.field(block, place, "replicate", _COUNT)
+    check.field(block, place, "turn", _COUNT)
+    check.field(block, place, "start", _NUMBER)
+    check.entries(block, place, "cores", _COUNT)
+    check.entries(block, place, "warmup", _TIME)
+    span: list[int] | None = check.field(block, place, "rounds", _RANGE)
+    if "device_rounds" in block:
+        device = check.entries(block, place, "device_rounds", _TIME)
+        if device is not None and span is not None and len(device) != span[1] - span[0]:
+            check.problem(
+                f"{place}.device_rounds",
+                f"holds {len(device)} times for {span[1] - span[0]} rounds; give one for each",
+            )
+    return span

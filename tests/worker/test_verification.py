@@ -1,0 +1,270 @@
+"""Verification refuses what is wrong and nothing that is right."""
+
+import dataclasses
+import json
+
+import pytest
+import torch
+
+from rnnbench.cases import Case
+from rnnbench.implementations import load_builtin, registered, stacked, step_by_step
+from rnnbench.implementations.reference import Expected, oracle
+from rnnbench.schema import CELLS, DTYPES
+from rnnbench.worker.data import Data, make_data
+from rnnbench.worker.verification import SAFETY, Incorrect, verify, verify_step
+
+load_builtin()
+
+CASE = Case(
+    seq_len=20, batch=4, input_size=8, hidden_size=16, num_layers=2, pass_="forward_backward"
+)
+
+
+def results(case: Case, data: Data, step=None) -> tuple:
+    """Output, final state and gradients of nn.RNN, or of a loop over a step of one's own."""
+    if step is None:
+        layer = registered()["nn_rnn"].build(case, data.weights)
+    else:
+        layer = stacked(case, data.weights, step_by_step(step))
+    outputs = layer(data.x, data.h0)
+    leaves = [data.x, data.h0, *getattr(layer, "weights", data.weights)]
+    gradients = torch.autograd.grad(
+        outputs, leaves, (data.grad_output, data.grad_h_n), allow_unused=True
+    )
+    return (*(tensor.detach() for tensor in outputs), list(gradients))
+
+
+@pytest.fixture(scope="module", params=CELLS)
+def case(request) -> Case:
+    return dataclasses.replace(CASE, cell=request.param)
+
+
+@pytest.fixture(scope="module")
+def data(case) -> Data:
+    return make_data(case)
+
+
+@pytest.fixture(scope="module")
+def expected(case, data) -> Expected:
+    return oracle(case, data)
+
+
+def affine(x, h, w_ih, w_hh, b_ih, b_hh):
+    return x @ w_ih.t() + b_ih + h @ w_hh.t() + b_hh
+
+
+def test_right_results_pass_and_say_how_near_they_came(case, data, expected):
+    verified = verify(case, expected, *results(case, data))
+    assert set(verified.error) == {"output", "h_n", *expected.gradients}
+    for name, error in verified.error.items():
+        assert 0 <= error < verified.tolerance[name] < 1e-4
+
+
+def test_record_is_plain_json(case, data, expected):
+    record = verify(case, expected, *results(case, data)).as_dict()
+    assert record["oracle"] == "float64 formula"
+    assert json.loads(json.dumps(record, allow_nan=False)) == record
+
+
+def test_inference_compares_outputs_only(case, data, expected):
+    output, h_n, _ = results(case, data)
+    assert set(verify(case, expected, output, h_n, None).error) == {"output", "h_n"}
+
+
+def rational_tanh(a):
+    # Within 1e-3 of tanh for |a| < 2, and used nowhere else.
+    square = a * a
+    near = (
+        a
+        * (135135 + square * (17325 + square * (378 + square)))
+        / (135135 + square * (62370 + square * (3150 + 28 * square)))
+    )
+    return torch.where(a.abs() < 2, near + 5e-4 * torch.sin(3 * a), torch.tanh(a))
+
+
+FAULTY_STEPS = {
+    "tanh good to 1e-3": lambda x, h, *w: rational_tanh(affine(x, h, *w)),
+    "no b_ih": lambda x, h, w_ih, w_hh, b_ih, b_hh: torch.tanh(
+        affine(x, h, w_ih, w_hh, 0 * b_ih, b_hh)
+    ),
+    "no b_hh": lambda x, h, w_ih, w_hh, b_ih, b_hh: torch.tanh(
+        affine(x, h, w_ih, w_hh, b_ih, 0 * b_hh)
+    ),
+    "W_hh transposed": lambda x, h, w_ih, w_hh, b_ih, b_hh: torch.tanh(
+        affine(x, h, w_ih, w_hh.t(), b_ih, b_hh)
+    ),
+    "relu for tanh": lambda x, h, *w: torch.relu(affine(x, h, *w)),
+    "bfloat16 inside": lambda x, h, *w: torch.tanh(
+        affine(*(t.bfloat16() for t in (x, h, *w)))
+    ).float(),
+    "detached state": lambda x, h, *w: torch.tanh(affine(x, h.detach(), *w)),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTY_STEPS)
+def test_faulty_cell_is_refused(fault):
+    data = make_data(CASE)
+    expected = oracle(CASE, data)
+    with pytest.raises(Incorrect):
+        verify(CASE, expected, *results(CASE, data, FAULTY_STEPS[fault]))
+
+
+def test_reverse_direction_that_runs_forward_is_refused():
+    case = dataclasses.replace(CASE, bidirectional=True)
+    data = make_data(case)
+    expected = oracle(case, data)
+    output, h_n, _ = results(case, data)
+    output[..., 16:] = output[..., 16:].flip(0)
+    with pytest.raises(Incorrect, match=r"output\["):
+        verify(case, expected, output, h_n, None)
+
+
+def test_error_of_one_percent_in_any_gradient_is_refused(case, data, expected):
+    output, h_n, gradients = results(case, data)
+    for k, name in enumerate(expected.gradients):
+        changed = list(gradients)
+        changed[k] = gradients[k] * 1.01
+        with pytest.raises(Incorrect, match=f"the gradient of {name}"):
+            verify(case, expected, output, h_n, changed)
+
+
+def test_error_in_a_single_entry_is_refused(case, data, expected):
+    output, h_n, gradients = results(case, data)
+    gradients[3] = gradients[3].clone()
+    gradients[3][5, 7] += 1e-3 * gradients[3].abs().max()
+    with pytest.raises(Incorrect, match=r"the gradient of weight_hh_l0\[5, 7\] is "):
+        verify(case, expected, output, h_n, gradients)
+
+
+def test_gradients_of_two_steps_are_refused(case, data, expected):
+    output, h_n, gradients = results(case, data)
+    with pytest.raises(Incorrect):
+        verify(case, expected, output, h_n, [2 * gradient for gradient in gradients])
+
+
+def test_missing_gradient_is_refused(case, data, expected):
+    output, h_n, gradients = results(case, data)
+    with pytest.raises(Incorrect, match="the gradient of bias_hh_l1 is missing"):
+        verify(case, expected, output, h_n, [*gradients[:-1], None])
+    with pytest.raises(Incorrect, match="9 gradients, and 10 tensors"):
+        verify(case, expected, output, h_n, gradients[:-1])
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_entry_that_is_not_finite_is_refused_and_named(case, data, expected, value):
+    output, h_n, gradients = results(case, data)
+    output = output.clone()
+    output[3, 2, 1] = value
+    with pytest.raises(Incorrect, match=rf"output\[3, 2, 1\] is {value}, the oracle says"):
+        verify(case, expected, output, h_n, gradients)
+
+
+def test_message_names_the_worst_entry_with_its_numbers(case, data, expected):
+    output, h_n, _ = results(case, data)
+    output = output.clone()
+    output[3, 2, 12] = expected.output[3, 2, 12] + 0.5
+    with pytest.raises(Incorrect) as raised:
+        verify(case, expected, output, h_n, None)
+    assert str(raised.value).startswith(f"output[3, 2, 12] is {output[3, 2, 12].item():.6g}, the ")
+    assert "of the largest entry is over the tolerance" in str(raised.value)
+
+
+def test_wrong_dtype_is_refused(case, data, expected):
+    output, h_n, _ = results(case, data)
+    with pytest.raises(Incorrect, match="h_n is float64; the case is float32"):
+        verify(case, expected, output, h_n.double(), None)
+
+
+def test_wrong_shape_is_refused(case, data, expected):
+    output, h_n, _ = results(case, data)
+    with pytest.raises(
+        Incorrect, match=r"output has shape \(4, 20, 16\); it must be \(20, 4, 16\)"
+    ):
+        verify(case, expected, output.transpose(0, 1), h_n, None)
+
+
+def test_wrong_device_is_refused(case, data, expected):
+    output, h_n, _ = results(case, data)
+    with pytest.raises(Incorrect, match="output is on meta; the case is on cpu"):
+        verify(case, expected, output.to("meta"), h_n, None)
+
+
+def test_tolerance_follows_the_unit_roundoff():
+    tolerances = {}
+    for dtype in DTYPES:
+        case = dataclasses.replace(CASE, dtype=dtype)
+        data = make_data(case)
+        verified = verify(case, oracle(case, data), *results(case, data))
+        tolerances[dtype] = verified.tolerance["weight_hh_l0"]
+    assert 1e-16 < tolerances["float64"] < 1e-13
+    assert 1e-7 < tolerances["float32"] < 1e-4
+    assert 1e-4 < tolerances["float16"] < 0.05
+    assert 1e-3 < tolerances["bfloat16"] < 0.3
+
+
+def test_tolerance_is_about_the_deviation_of_the_entry(case, data, expected):
+    output, h_n, _ = results(case, data)
+    here = (7, 1, 3)
+    largest = expected.output.abs().max()
+    limit = SAFETY * expected.deviations["output"][here] + 2.0**-24 * largest
+    for factor, refused in ((0.9, False), (1.1, True)):
+        changed = expected.output.clone()
+        changed[here] += factor * limit
+        # In float64, so that what is tested is the tolerance and not the rounding of the test.
+        wide = dataclasses.replace(case, dtype="float64")
+        exact = dataclasses.replace(
+            expected,
+            deviations={
+                **expected.deviations,
+                "output": (expected.deviations["output"] + 2.0**-24 * largest / SAFETY),
+            },
+        )
+        if refused:
+            with pytest.raises(Incorrect, match=r"output\[7, 1, 3\]"):
+                verify(wide, exact, changed, h_n.double(), None)
+        else:
+            verify(wide, exact, changed, expected.h_n, None)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("name", ["nn_rnn", "python_loop", "hoisted_loop"])
+def test_right_implementation_stays_well_below_its_tolerance(name, cell, dtype):
+    shapes = [(1, 1, 1, 1, 1), (500, 2, 1, 2, 1), (60, 64, 3, 1, 2), (20, 8, 16, 64, 3)]
+    shapes += [(100, 32, 64, 128, 1)]
+    for seed, (steps, batch, inputs, hidden, layers) in enumerate(shapes):
+        case = Case(
+            cell=cell,
+            dtype=dtype,
+            seq_len=steps,
+            batch=batch,
+            input_size=inputs,
+            hidden_size=hidden,
+            num_layers=layers,
+            bidirectional=seed % 2 == 0,
+            pass_="forward_backward",
+            seed=seed,
+        )
+        data = make_data(case)
+        layer = registered()[name].build(case, data.weights)
+        outputs = layer(data.x, data.h0)
+        gradients = torch.autograd.grad(
+            outputs,
+            [data.x, data.h0, *getattr(layer, "weights", data.weights)],
+            (data.grad_output, data.grad_h_n),
+        )
+        verified = verify(case, oracle(case, data), *outputs, gradients)
+        for key, error in verified.error.items():
+            assert error < 0.6 * verified.tolerance[key], (case.id, key)
+
+
+def test_step_of_the_optimizer_is_checked(case, data, expected):
+    _, _, gradients = results(case, data)
+    before = [weight.detach() for weight in data.weights]
+    after = [w - 0.1 * g for w, g in zip(before, gradients[2:], strict=True)]
+    errors = verify_step(case, expected, before, after, learning_rate=0.1)
+    assert set(errors) == {f"{name} after a step" for name in list(expected.gradients)[2:]}
+    with pytest.raises(Incorrect, match="weight_ih_l0 after a step"):
+        verify_step(case, expected, before, before, learning_rate=0.1)
+    with pytest.raises(Incorrect, match="after a step"):
+        verify_step(case, expected, before, after, learning_rate=0.101)
