@@ -17,7 +17,12 @@ __all__ = ["DEFAULT_ENVIRONMENT", "Case", "builtin_implementations", "builtin_wo
 DEFAULT_ENVIRONMENT = "default"
 
 _PACKAGE = Path(__file__).parent
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.+-]*")
+_NAMES = {
+    # An id joins its parts with "-", and the environment, after "@", is its last.
+    "implementation": (re.compile(r"[A-Za-z_][A-Za-z0-9_.+]*"), "_ . +"),
+    "workload": (re.compile(r"[A-Za-z_][A-Za-z0-9_.+]*"), "_ . +"),
+    "environment": (re.compile(r"[A-Za-z_][A-Za-z0-9_.+-]*"), "_ . + -"),
+}
 _DEVICE = re.compile(r"[a-z]+(:\d+)?")
 
 
@@ -92,10 +97,10 @@ class Case:
                 raise UserError(
                     f"column {name!r} is {value!r}; it must be one of {', '.join(known)}"
                 )
-        for name in ("implementation", "workload", "environment"):
-            if not _NAME.fullmatch(getattr(self, name)):
+        for name, (pattern, signs) in _NAMES.items():
+            if not pattern.fullmatch(getattr(self, name)):
                 raise UserError(
-                    f"column {name!r} is {getattr(self, name)!r}; use letters, digits and _ . + -, "
+                    f"column {name!r} is {getattr(self, name)!r}; use letters, digits and {signs}, "
                     "beginning with a letter"
                 )
         if not _DEVICE.fullmatch(self.device):
@@ -145,9 +150,8 @@ class Case:
             parts.insert(1, self.workload)
         if self.seed:
             parts.append(f"s{self.seed}")
-        if self.environment != DEFAULT_ENVIRONMENT:
-            parts.append(self.environment)
-        return "-".join(parts)
+        where = "" if self.environment == DEFAULT_ENVIRONMENT else f"@{self.environment}"
+        return "-".join(parts) + where
 
     @property
     def group(self) -> Case:

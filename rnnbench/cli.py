@@ -87,24 +87,24 @@ def list_cases(
     **axes: str | None,
 ) -> None:
     """Show cases, and why some cannot run here."""
+    from rnnbench.cores import usable_cores
     from rnnbench.measuring import capabilities
     from rnnbench.measuring.options import parse_environments
+    from rnnbench.measuring.planning import plan_cases
 
-    chosen = load_grid(grid).override(_overrides(axes), prefix=_PREFIX)
     plugins = tuple(plugin or ())
-    environments = parse_environments(python or ())
-    # Only a worker can import plug-ins, and starting one more takes seconds.
-    names = capabilities.plugin_names(plugins, environments) if _has_plugins(plugins) else ()
-    cases = chosen.cases(tuple(environments), names)
+    environments = parse_environments(python or (), "--python")
+    _, cases, _ = plan_cases(
+        load_grid(grid),
+        _overrides(axes),
+        plugins=plugins,
+        environments=environments,
+        cores=len(usable_cores()),
+        prefix=_PREFIX,
+    )
     reasons = capabilities.unsupported(cases, plugins=plugins, environments=environments)
     lines = _as_json(cases, reasons) if as_json else _as_text(cases, reasons)
     typer.echo("\n".join(lines))
-
-
-def _has_plugins(plugins: Sequence[str]) -> bool:
-    from importlib.metadata import entry_points
-
-    return bool(plugins or entry_points(group="rnnbench.implementations"))
 
 
 def _as_json(cases: Sequence[Case], reasons: Sequence[str | None]) -> Iterator[str]:

@@ -16,7 +16,7 @@ from rnnbench.cases import Case
 from rnnbench.cli import main
 from rnnbench.errors import UserError
 from rnnbench.grids import AXES, grid_names, load_grid
-from rnnbench.measuring import capabilities
+from rnnbench.measuring import capabilities, planning
 from rnnbench.schema import SCHEMA_VERSION
 
 
@@ -53,7 +53,7 @@ def workers(monkeypatch):
         return ["it is inference" if case.pass_ == "inference" else None for case in cases]
 
     monkeypatch.setattr(capabilities, "unsupported", unsupported)
-    monkeypatch.setattr(capabilities, "plugin_names", lambda plugins, environments: ["my_cell"])
+    monkeypatch.setattr(planning, "plugin_names", lambda plugins, environments: ["my_cell"])
     return asked
 
 
@@ -155,13 +155,13 @@ class TestList:
     def test_without_plugins_no_worker_is_asked_for_their_names(
         self, run, workers, grid, monkeypatch
     ):
-        monkeypatch.setattr("importlib.metadata.entry_points", lambda group: ())
-        monkeypatch.setattr(capabilities, "plugin_names", None)
+        monkeypatch.setattr(planning, "entry_points", lambda group: ())
+        monkeypatch.setattr(planning, "plugin_names", None)
         status, _, _ = run("list", "--grid", grid)
         assert status == 0
 
     def test_an_installed_plugin_is_found_by_its_entry_point(self, run, workers, grid, monkeypatch):
-        monkeypatch.setattr("importlib.metadata.entry_points", lambda group: ("one",))
+        monkeypatch.setattr(planning, "entry_points", lambda group: ("one",))
         status, _, _ = run("list", "--grid", grid, "--implementation", "my_cell")
         assert status == 0
 
@@ -213,7 +213,7 @@ class TestBadInput:
         def refuse(plugins, environments):
             raise UserError("plug-in 'a.py' does not import:\nSyntaxError")
 
-        monkeypatch.setattr(capabilities, "plugin_names", refuse)
+        monkeypatch.setattr(planning, "plugin_names", refuse)
         assert run("list", "--grid", grid, "--plugin", "a.py") == (
             2,
             "",

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from rnnbench.cases import DEFAULT_ENVIRONMENT, Case, builtin_implementations
+from rnnbench.cores import usable_cores
 from rnnbench.errors import UserError
 from rnnbench.grids.axes import (
     ALL,
@@ -124,7 +125,7 @@ class Grid:
             UserError: an implementation is not known, or there are more cases than could ever run.
         """
         implementations = tuple(dict.fromkeys((*builtin_implementations(), *plugins)))
-        cores = _usable_cores() if cores is None else cores
+        cores = len(usable_cores()) if cores is None else cores
         rows: set[tuple[Any, ...]] = set()
         for number, product in enumerate(self.products, start=1):
             axes = self._resolved(product, number, implementations, cores)
@@ -134,7 +135,7 @@ class Grid:
         return [Case(*row) for row in sorted(rows)]
 
     def with_implementations(self, names: Sequence[str]) -> Grid:
-        """This grid with further implementations in every product: those of a user's plug-ins."""
+        """The grid with further implementations in every product: those of a user's plug-ins."""
         axis = "implementation"
         products = tuple(
             {**product, axis: (*product.get(axis, (AXES[axis].default,)), *names)}
@@ -194,12 +195,6 @@ def _with_input(row: tuple[Any, ...]) -> tuple[Any, ...]:
 
 def _lists(axes: Mapping[str, tuple[Value, ...]]) -> dict[str, list[Value]]:
     return {name: list(values) for name, values in axes.items()}
-
-
-def _usable_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def grid_names() -> tuple[str, ...]:

@@ -20,8 +20,9 @@ One layer serves every pass of a setting, so it is called with autograd and in i
 does not look at ``case.pass_``.
 
 ``unsupported(case)`` returns why a case cannot be done, or None. A case that is refused there is
-recorded with that reason. ``compiles`` says that the first call compiles: its seconds are recorded,
-and an error of the compiler itself counts as unsupported by this version.
+recorded with that reason. ``compiler`` names what compiles in the build or in a first call: its
+seconds are recorded, and an error of the compiler itself counts as unsupported by this version.
+``"inductor"`` is started on something trivial before, so that no case pays for its start.
 
 A plug-in is a file of the same form that imports ``implementation`` and, if it likes, the helpers
 ``stacked``, ``step_by_step``, ``one_step`` and ``activation`` from here.
@@ -68,7 +69,7 @@ class Implementation:
     build: Build
     description: str
     cells: tuple[str, ...] = ("rnn_tanh", "rnn_relu")
-    compiles: bool = False
+    compiler: str = ""
     trains: bool = True
     check: Callable[[Case], str | None] = _always
 
@@ -89,7 +90,7 @@ def implementation(
     description: str,
     *,
     cells: tuple[str, ...] = ("rnn_tanh", "rnn_relu"),
-    compiles: bool = False,
+    compiler: str = "",
     trains: bool = True,
     unsupported: Callable[[Case], str | None] = _always,
 ) -> Callable[[Build], Build]:
@@ -103,7 +104,7 @@ def implementation(
         if name in _registry or name == "reference":
             raise UserError(f"implementation {name!r} is registered already; choose another name")
         _registry[name] = Implementation(
-            name, build, description, tuple(cells), compiles, trains, unsupported
+            name, build, description, tuple(cells), compiler, trains, unsupported
         )
         return build
 

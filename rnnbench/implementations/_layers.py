@@ -40,7 +40,7 @@ __all__ = [
 ]
 
 Step = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
-"""``step(x_t, h, w_ih, w_hh, b_ih, b_hh)``: x_t (B, features), h (B, H) -> the next state (B, H)."""
+"""``step(x_t, h, w_ih, w_hh, b_ih, b_hh)``: x_t (B, features), h (B, H) -> next h (B, H)."""
 
 OneDirection = Callable[
     [Tensor, Tensor, Tensor, Tensor, Tensor, Tensor],

@@ -52,11 +52,12 @@ def _unsupported(case: Case) -> str | None:
 @implementation(
     "aot_inductor",
     "loop compiled ahead of time by AOTInductor",
-    compiles=True,
+    compiler="inductor",
     trains=False,
     unsupported=_unsupported,
 )
 def build(case: Case, weights: Sequence[Tensor]) -> Layer:
+    """The layer; see `rnnbench.implementations` for the contract."""
     return by_mode(lambda x, h0: _ahead_of_time(case, weights, x, h0))
 
 

@@ -25,8 +25,9 @@ __all__ = ["build"]
 @implementation(
     "compiled_cell",
     "torch.compile of the cell, loop in Python",
-    compiles=True,
+    compiler="inductor",
     unsupported=why_not_compiled,
 )
 def build(case: Case, weights: Sequence[Tensor]) -> Layer:
+    """The layer; see `rnnbench.implementations` for the contract."""
     return stacked(case, weights, step_by_step(compiled(one_step(case))))

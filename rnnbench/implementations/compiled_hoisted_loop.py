@@ -1,4 +1,4 @@
-"""``compiled_hoisted_loop``: torch.compile of the whole layer whose input projections come first."""
+"""``compiled_hoisted_loop``: torch.compile of the whole layer, input projections first."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ __all__ = ["build"]
 @implementation(
     "compiled_hoisted_loop",
     "torch.compile of the loop, input projections first",
-    compiles=True,
+    compiler="inductor",
     unsupported=why_not_compiled,
 )
 def build(case: Case, weights: Sequence[Tensor]) -> Layer:
+    """The layer; see `rnnbench.implementations` for the contract."""
     return compiled(stacked(case, weights, hoisted(case)))

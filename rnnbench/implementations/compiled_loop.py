@@ -23,7 +23,8 @@ __all__ = ["build"]
 
 
 @implementation(
-    "compiled_loop", "torch.compile of the loop", compiles=True, unsupported=why_not_compiled
+    "compiled_loop", "torch.compile of the loop", compiler="inductor", unsupported=why_not_compiled
 )
 def build(case: Case, weights: Sequence[Tensor]) -> Layer:
+    """The layer; see `rnnbench.implementations` for the contract."""
     return compiled(stacked(case, weights, step_by_step(one_step(case))))

@@ -1,7 +1,7 @@
 """``compiled_nn_rnn``: torch.compile of torch.nn.RNN.
 
-Versions break the graph at the RNN call and run it eagerly, which is a finding, not a mistake. It is
-the plain module, as a user has it, so all cases share the code object of its forward and with it
+Versions break the graph at the RNN call and run it eagerly, which is a finding, not a mistake. It
+is the plain module, as a user has it, so all cases share the code object of its forward and with it
 the limit of recompilations; the worker resets the compiler whenever the setting changes.
 """
 
@@ -20,7 +20,11 @@ __all__ = ["build"]
 
 
 @implementation(
-    "compiled_nn_rnn", "torch.compile of torch.nn.RNN", compiles=True, unsupported=why_not_compiled
+    "compiled_nn_rnn",
+    "torch.compile of torch.nn.RNN",
+    compiler="inductor",
+    unsupported=why_not_compiled,
 )
 def build(case: Case, weights: Sequence[Tensor]) -> Layer:
+    """The layer; see `rnnbench.implementations` for the contract."""
     return nn_layer(case, weights, lambda module: torch.compile(module, dynamic=False))

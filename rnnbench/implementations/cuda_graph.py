@@ -29,9 +29,11 @@ def _unsupported(case: Case) -> str | None:
 
 
 @implementation(
-    "cuda_graph", "loop captured as a CUDA graph", compiles=True, unsupported=_unsupported
+    "cuda_graph", "loop captured as a CUDA graph", compiler="cuda_graph", unsupported=_unsupported
 )
 def build(case: Case, weights: Sequence[Tensor]) -> Layer:
+    """The layer; see `rnnbench.implementations` for the contract."""
+
     def capture(x: Tensor, h0: Tensor) -> Layer:
         way = _training if torch.is_grad_enabled() else _inference
         return way(case, weights, x, h0)

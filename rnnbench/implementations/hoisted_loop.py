@@ -15,4 +15,5 @@ __all__ = ["build"]
 
 @implementation("hoisted_loop", "loop in Python, input projections first")
 def build(case: Case, weights: Sequence[Tensor]) -> Layer:
+    """The layer; see `rnnbench.implementations` for the contract."""
     return stacked(case, weights, hoisted(case))

@@ -15,4 +15,5 @@ __all__ = ["build"]
 
 @implementation("nn_rnn", "torch.nn.RNN")
 def build(case: Case, weights: Sequence[Tensor]) -> Layer:
+    """The layer; see `rnnbench.implementations` for the contract."""
     return nn_layer(case, weights)

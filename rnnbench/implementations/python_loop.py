@@ -15,4 +15,5 @@ __all__ = ["build"]
 
 @implementation("python_loop", "loop over steps in Python")
 def build(case: Case, weights: Sequence[Tensor]) -> Layer:
+    """The layer; see `rnnbench.implementations` for the contract."""
     return stacked(case, weights, step_by_step(one_step(case)))

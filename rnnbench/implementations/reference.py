@@ -64,8 +64,8 @@ class _Rounding:
         return self.accumulator**2 * terms / 2 + 3 * self.unit**2
 
     def over_time(self, steps: int, batch: int) -> float:
-        """The same for a sum over sequences and then, step by step, over time."""
-        return self.accumulator**2 * batch / 2 + self.unit**2 * (steps / 2 + 3)
+        """The same for a sum over sequences and steps, the steps perhaps one by one."""
+        return self.accumulator**2 * steps * batch / 2 + self.unit**2 * (steps / 2 + 3)
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class _Gradients:
 
 
 def oracle(case: Case, data: Data) -> Expected:
-    """Compute what a case must give, in float64 on the CPU, whatever the case's device and dtype."""
+    """What a case must give, computed in float64 on the CPU, whatever its device and dtype."""
     x, grad_output = _double(data.x), _double(data.grad_output)
     if case.batch_first:
         x, grad_output = x.transpose(0, 1), grad_output.transpose(0, 1)
@@ -212,8 +212,9 @@ def _backward(
         slope_variance = 4 * h.value**2 * h.variance + 2 * rounding.unit**2
     else:
         slope = (a.value > 0).to(a.value)
-        # A state that rounding may push over the kink has the other slope with that probability.
-        slope_variance = _probably_positive(-a.value.abs(), 4 * a.variance)
+        # A state that rounding may push over the kink has the other slope with that probability;
+        # for three times the deviation, because a single flip is all or nothing.
+        slope_variance = _probably_positive(-a.value.abs(), 9 * a.variance)
 
     relative = rounding.product(case.hidden_size)
     steps = []

@@ -37,9 +37,10 @@ def _unsupported(case: Case) -> str | None:
 
 
 @implementation(
-    "scan", "torch.compile of the higher-order scan", compiles=True, unsupported=_unsupported
+    "scan", "torch.compile of the higher-order scan", compiler="inductor", unsupported=_unsupported
 )
 def build(case: Case, weights: Sequence[Tensor]) -> Layer:
+    """The layer; see `rnnbench.implementations` for the contract."""
     return compiled(stacked(case, weights, _scanned(case)))
 
 

@@ -27,8 +27,9 @@ __all__ = ["build"]
 @implementation(
     "torchscript_cell",
     "TorchScript cell, loop in Python",
-    compiles=True,
+    compiler="torchscript",
     unsupported=why_not_scripted,
 )
 def build(case: Case, weights: Sequence[Tensor]) -> Layer:
+    """The layer; see `rnnbench.implementations` for the contract."""
     return by_mode(lambda x, h0: stacked(case, weights, step_by_step(scripted(one_step(case)))))

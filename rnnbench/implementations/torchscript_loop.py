@@ -25,9 +25,13 @@ __all__ = ["build"]
 
 
 @implementation(
-    "torchscript_loop", "whole layer in TorchScript", compiles=True, unsupported=why_not_scripted
+    "torchscript_loop",
+    "whole layer in TorchScript",
+    compiler="torchscript",
+    unsupported=why_not_scripted,
 )
 def build(case: Case, weights: Sequence[Tensor]) -> Layer:
+    """The layer; see `rnnbench.implementations` for the contract."""
     given = list(weights)
 
     def make(x: Tensor, h0: Tensor) -> Layer:

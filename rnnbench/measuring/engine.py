@@ -114,12 +114,30 @@ class Engine:
     def _check(self, runs: Sequence[CaseRun]) -> None:
         for environment in dict.fromkeys(run.case.environment for run in runs):
             mine = [run for run in runs if run.case.environment == environment]
-            answer = self._team.worker(environment, 0).ask(
-                "check", self._options.case_timeout, cases=[run.case.columns() for run in mine]
-            )
-            for run, reason in zip(mine, answer["unsupported"], strict=True):
-                if reason is not None:
-                    self._give_up(run, CaseProblem("unsupported", reason))
+            try:
+                self._check_together(mine)
+            except CaseProblem as problem:
+                if isinstance(problem, WorkerLost):
+                    self._team.replace(environment, 0)
+                # Some check, maybe a plug-in's, raised or took the worker down: whose was it?
+                for run in mine:
+                    self._check_alone(run)
+
+    def _check_together(self, runs: Sequence[CaseRun]) -> None:
+        worker = self._team.worker(runs[0].case.environment, 0)
+        columns = [run.case.columns() for run in runs]
+        answer = worker.ask("check", self._options.case_timeout, cases=columns)
+        for run, reason in zip(runs, answer["unsupported"], strict=True):
+            if reason is not None:
+                self._give_up(run, CaseProblem("unsupported", reason))
+
+    def _check_alone(self, run: CaseRun) -> None:
+        try:
+            self._check_together([run])
+        except CaseProblem as problem:
+            self._give_up(run, problem)
+            if isinstance(problem, WorkerLost):
+                self._team.replace(run.case.environment, 0)
 
     def _prepare_slot(self, alive: Sequence[CaseRun], slot: int, *, describe: bool) -> None:
         """Prepare all cases in one slot; a case that takes its worker down is given up alone."""
@@ -246,14 +264,18 @@ class Engine:
         recompiled: dict[str, int] = {}
         for environment in dict.fromkeys(run.case.environment for run in alive):
             for slot in range(self._team.slots):
-                answer = self._team.worker(environment, slot).ask(
-                    "finish", self._options.case_timeout
-                )
+                worker = self._team.worker(environment, slot)
+                try:
+                    answer = worker.ask("finish", self._options.case_timeout)
+                except WorkerLost:
+                    # It was lost while it waited. What it measured stands; the next group needs one.
+                    self._team.replace(environment, slot)
+                    continue
                 count = recompiled.get(environment, 0) + answer["recompilations"]
                 recompiled[environment] = count
         for run in alive:
             if "graphs" in run.ran:
-                run.ran["recompilations"] = recompiled[run.case.environment]
+                run.ran["recompilations"] = recompiled.get(run.case.environment)
 
 
 def baseline_of(run: CaseRun, group: Sequence[CaseRun], baseline: str) -> CaseRun | None:

@@ -30,9 +30,10 @@ def sample(own: float) -> Load:
     try:
         # proc(5): user nice system idle iowait irq softirq steal …, in ticks over all cores.
         fields = [int(x) for x in Path("/proc/stat").read_text().split("\n")[0].split()[1:9]]
-        busy = (sum(fields[:3]) + sum(fields[5:7])) / tick
-        stolen = fields[7] / tick
-    except (OSError, ValueError, IndexError):
+        user, nice, system, _idle, _iowait, irq, softirq, steal = fields
+        busy = (user + nice + system + irq + softirq) / tick
+        stolen = steal / tick
+    except (OSError, ValueError):
         pass  # not Linux: unknown stays None
     average = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     return Load(time.monotonic(), busy, stolen, _throttled(), own, average)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -11,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from rnnbench.cases import DEFAULT_ENVIRONMENT
+from rnnbench.cores import usable_cores
 from rnnbench.errors import UserError
 
-__all__ = ["Options", "parse_environments", "usable_cores"]
+__all__ = ["Options", "parse_environments"]
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,8 @@ class Options:
     ``seconds`` is the time for the rounds of one case over all of its replicates, ``block_seconds``
     that of one turn, ``case_timeout`` the longest that any one answer about a case may take.
     ``precision`` is the half width of an interval, relative to its middle, at which a group of
-    competitors stops before its time is spent. ``cores``: those that blocks run on. ``devices``: those that the command line
-    asked for by name, which must be there; a grid's own may be missing.
+    competitors stops before its time is spent. ``cores``: those that blocks run on. ``devices``:
+    those that the command line asked for by name, which must be there; a grid's own may be missing.
     """
 
     seconds: float = 1.0
@@ -36,7 +36,7 @@ class Options:
     seed: int = 0
     resume: bool = False
     in_process: bool = False
-    cores: tuple[int, ...] = field(default_factory=lambda: usable_cores())
+    cores: tuple[int, ...] = field(default_factory=usable_cores)
     devices: tuple[str, ...] = ()
     plugins: tuple[str, ...] = ()
     environments: Mapping[str, str] = field(
@@ -85,14 +85,7 @@ class Options:
         }
 
 
-def usable_cores() -> tuple[int, ...]:
-    """Cores that this process may run on; where the system has no affinity, all of them."""
-    if hasattr(os, "sched_getaffinity"):
-        return tuple(sorted(os.sched_getaffinity(0)))
-    return tuple(range(os.cpu_count() or 1))
-
-
-def parse_environments(texts: Sequence[str]) -> dict[str, str]:
+def parse_environments(texts: Sequence[str], option: str = "--rnn-python") -> dict[str, str]:
     """Read ``NAME=PATH`` options; without any, the environment is this Python's own.
 
     Raises:
@@ -103,14 +96,14 @@ def parse_environments(texts: Sequence[str]) -> dict[str, str]:
         name, equals, path = text.partition("=")
         if not equals or not name or not path:
             raise UserError(
-                f"--rnn-python {text!r} is not NAME=PATH; give for example old=/opt/old/bin/python"
+                f"{option} {text!r} is not NAME=PATH; give for example old=/opt/old/bin/python"
             )
         if name in environments:
-            raise UserError(f"--rnn-python names {name!r} twice; choose another name")
+            raise UserError(f"{option} names {name!r} twice; choose another name")
         found = shutil.which(path)
         if found is None:
             raise UserError(
-                f"--rnn-python {name}: {path!r} is not a program that can be run; give the path "
+                f"{option} {name}: {path!r} is not a program that can be run; give the path "
                 "of a Python"
             )
         environments[name] = found

@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 
 from rnnbench.cases import Case, builtin_implementations
+from rnnbench.cores import usable_cores
 from rnnbench.errors import UserError
 from rnnbench.grids import AXES, OPTION_PREFIX, Grid, Value, load_grid, parse_axis
 from rnnbench.measuring import recording
-from rnnbench.measuring.capabilities import plugin_names
 from rnnbench.measuring.engine import CaseRun, result_of
 from rnnbench.measuring.load import load_note
-from rnnbench.measuring.options import Options, parse_environments, usable_cores
+from rnnbench.measuring.options import Options, parse_environments
+from rnnbench.measuring.planning import plan_cases
 from rnnbench.measuring.progress import make_progress
 from rnnbench.measuring.run import Run
 from rnnbench.measuring.summary import summary_lines
@@ -183,14 +184,12 @@ def _make_plan(config: pytest.Config) -> Plan:
         if (text := config.getoption(_destination(name))) is not None
     }
     options = _options(config, grid, overrides.get("device", ()))
-    plugins: list[str] = []
-    if options.plugins:
-        plugins = plugin_names(options.plugins, options.environments)
-    grid = grid.override(overrides)
-    if "implementation" not in overrides:
-        grid = grid.with_implementations(plugins)
-    cases = grid.cases(
-        environments=tuple(options.environments), plugins=plugins, cores=len(options.cores)
+    grid, cases, plugins = plan_cases(
+        grid,
+        overrides,
+        plugins=options.plugins,
+        environments=options.environments,
+        cores=len(options.cores),
     )
     _check_baseline(options.baseline, plugins)
     return Plan(options, grid, cases)
@@ -216,6 +215,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     marker = metafunc.definition.get_closest_marker("rnn_workload")
     if marker is None:
         return
+    # Where xdist is active only its workers collect; what fails in them is told in one line.
+    if hasattr(metafunc.config, "workerinput"):
+        pytest.fail(
+            "benchmarks cannot run under pytest-xdist: competitors take turns in one run; leave "
+            "out -n",
+            pytrace=False,
+        )
     plan = metafunc.config.stash[_PLAN]
     cases = [case for case in plan.cases if case.workload == marker.args[0]]
     metafunc.parametrize(_CASE, cases, ids=[case.id for case in cases])
@@ -235,13 +241,10 @@ def pytest_runtestloop(session: pytest.Session) -> None:
     """Start the workers when there is something to measure, before the first item runs."""
     config = session.config
     cases = _selected(session.items)
-    if not cases or config.option.collectonly or session.testsfailed:
+    if not cases or config.option.collectonly:
         return
-    if hasattr(config, "workerinput") or config.getoption("numprocesses", None):
-        raise pytest.UsageError(
-            "benchmarks cannot run under pytest-xdist: competitors take turns in one run; leave "
-            "out -n"
-        )
+    if session.testsfailed and not config.option.continue_on_collection_errors:
+        return
     if config.getoption("benchmark_skip", False):
         return
     recording.check_json_path(config)
@@ -282,7 +285,7 @@ def _report(result: CaseRun, benchmark: Any) -> None:
     group = result.case.group
     recording.record(
         benchmark,
-        group=group.id.removeprefix("any-").removesuffix("-any"),
+        group=group.id.removeprefix("any-").removesuffix("@any"),
         iterations=result.prepared["iterations"],
         rounds=[seconds for block in result.blocks for seconds in block["rounds"]],
         extra_info=result_of(result),

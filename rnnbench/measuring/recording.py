@@ -34,8 +34,11 @@ def _session(config: pytest.Config) -> Any:
 
 
 def json_path(config: pytest.Config) -> Path | None:
-    """The path given with ``--benchmark-json``."""
-    path: Path | None = config.getoption("benchmark_json", None)
+    """Where the result goes: ``--benchmark-json``; None where no times are taken, so that
+    ``--benchmark-disable`` touches neither a result nor its journal.
+    """
+    session = _session(config)
+    path: Path | None = None if session.disabled else session.json
     return path
 
 
@@ -108,7 +111,7 @@ def prepare_session(config: pytest.Config) -> None:
 def save_without_benchmarks(config: pytest.Config) -> None:
     """Write the file of a run in which nothing could be measured: its reasons are its result."""
     session = _session(config)
-    if session.json is None or session.benchmarks:
+    if json_path(config) is None or session.benchmarks:
         return
     info = session.get_machine_info()
     hook = config.hook

@@ -36,6 +36,12 @@ class Run:
         self.options = options
         self.grid = grid
         self.runs = {case: CaseRun(case) for case in cases}
+        groups: dict[Case, list[CaseRun]] = {}
+        self._group_of: dict[Case, list[CaseRun]] = {}
+        for run in self.runs.values():
+            group = groups.setdefault(run.case.group, [])
+            group.append(run)
+            self._group_of[run.case] = group
         self.notes: list[str] = []
         self._json_path = json_path
         self._progress = progress
@@ -81,11 +87,7 @@ class Run:
         run = self.runs[case]
         if case not in self._finished:
             assert self._engine is not None
-            group = [
-                other
-                for other in self.runs.values()
-                if other.case.group == case.group and other.case not in self._finished
-            ]
+            group = [x for x in self._group_of[case] if x.case not in self._finished]
             self._progress.start()
             try:
                 self._engine.measure(group, time_them=time_it)
@@ -109,7 +111,6 @@ class Run:
     def close(self) -> None:
         """End the workers and close the journal."""
         if self._team is not None:
-            self._environments = self._team.environments()
             self._team.close()
         if self._reported and self._finished >= set(self.runs):
             self._journal.append({"type": "end"})
@@ -145,7 +146,7 @@ class Run:
         return accounts
 
     def _show(self, stage: str, run: CaseRun) -> None:
-        group = [x for x in self.runs.values() if x.case.group == run.case.group]
+        group = self._group_of[run.case]
         budget = self.options.seconds * len(group)
         part = min(1.0, sum(x.spent() for x in group) / budget) * len(group)
         words = {"verify": "verifying", "time": "timing"}

@@ -30,6 +30,7 @@ class Team:
         self._options = options
         self._next_replicate = dict.fromkeys(options.environments, first_replicate)
         self._workers: dict[tuple[str, int], Worker] = {}
+        self._described: dict[str, dict[str, Any]] = {}
         self._folder = Path(tempfile.mkdtemp(prefix="rnnbench-"))
         self._memory = available_memory()
         self.slots = 0
@@ -92,13 +93,10 @@ class Team:
 
     def environments(self) -> dict[str, dict[str, Any]]:
         """What each environment says of itself, and which replicates it had."""
-        described: dict[str, dict[str, Any]] = {}
-        for (environment, _), worker in self._workers.items():
-            if environment not in described:
-                described[environment] = dict(worker.hello["environment"])
-        for name, count in self._next_replicate.items():
-            described[name]["processes"] = count
-        return described
+        return {
+            name: {**described, "processes": self._next_replicate[name]}
+            for name, described in self._described.items()
+        }
 
     def implementations(self) -> dict[str, dict[str, Any]]:
         """Every implementation that some environment has, by name."""
@@ -154,4 +152,5 @@ class Team:
             )
         self._next_replicate[environment] += 1
         self._workers[environment, slot] = worker
+        self._described.setdefault(environment, worker.hello["environment"])
         return worker

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import os
@@ -185,6 +186,8 @@ class ProcessWorker:
             except (BrokenPipeError, subprocess.TimeoutExpired):
                 self._kill()
                 self._process.wait()
+        with contextlib.suppress(BrokenPipeError):  # a request that a dead worker never read
+            self._process.stdin.close()
         self._selector.close()
         self._process.stdout.close()
         self._log.close()

@@ -13,6 +13,7 @@ import torch
 
 from rnnbench import implementations
 from rnnbench.cases import Case
+from rnnbench.cores import usable_cores
 from rnnbench.implementations import Implementation, Layer
 from rnnbench.implementations.reference import Expected, oracle
 from rnnbench.worker import compilation
@@ -45,7 +46,7 @@ class _Built:
 
 
 class Bench:
-    """Holds one setting at a time (weights, inputs, oracle) and the cases that are measured in it."""
+    """Holds one setting at a time (weights, inputs, oracle) and the cases measured in it."""
 
     def __init__(self, cache: Path) -> None:
         self._cache = cache
@@ -74,7 +75,7 @@ class Bench:
         self._enter(case)
         torch.set_num_threads(case.threads)
         found = implementations.registered()[case.implementation]
-        self.is_compiling = found.compiles
+        self.is_compiling = bool(found.compiler)
         built = self._built.get(case.implementation) or self._build(found, case)
         self._verify_outputs(built, case)
         reason = self._verify_training(built, case)
@@ -104,7 +105,7 @@ class Bench:
         torch.set_num_threads(case.threads)
         built = self._built[case.implementation]
         return what_ran(
-            case, self._timed[case], self._clock(case), built.graphs, built.implementation.compiles
+            case, self._timed[case], self._clock(case), built.graphs, built.implementation.compiler
         )
 
     def block(self, case: Case, seconds: float, iterations: int) -> Block:
@@ -134,6 +135,10 @@ class Bench:
         self._data = self._expected = self._setting = None
         compilation.forget_compiled()
         gc.collect()
+        if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+            torch.cuda.empty_cache()  # the other workers of this run share the device's memory
+        # The oracle is not timed: it may use every core, whatever the last case had.
+        torch.set_num_threads(len(usable_cores()))
         self._data = make_data(case)
         self._expected = oracle(case, self._data)
         self._setting = case.setting
@@ -146,8 +151,8 @@ class Bench:
     def _build(self, found: Implementation, case: Case) -> _Built:
         assert self._data is not None
         warm = False
-        if found.compiles:
-            if case.device not in self._compiler_start:
+        if found.compiler:
+            if found.compiler == "inductor" and case.device not in self._compiler_start:
                 self._compiler_start[case.device] = compilation.start_compiler(
                     self._cache, case.device
                 )
@@ -229,12 +234,12 @@ class Bench:
     def _note_graphs(self, built: _Built) -> None:
         graphs = compilation.graphs_so_far().since(built.before)
         # TorchScript and ahead-of-time compilation have no frames that could be traced or broken.
-        if built.implementation.compiles and graphs.frames:
+        if built.implementation.compiler == "inductor" and graphs.frames:
             built.graphs = graphs
 
     def _compile_record(self, built: _Built, case: Case) -> dict[str, Any] | None:
         """Seconds until the pass could first be used, with what its compilation was worth."""
-        if not built.implementation.compiles:
+        if not built.implementation.compiler:
             return None
         calls = {
             "inference": ("inference",),
@@ -249,8 +254,13 @@ class Bench:
                 "build": built.build_seconds,
                 **{call: built.first_calls[call] for call in calls},
             },
+            "compiler": built.implementation.compiler,
             "warm_cache": built.warm_cache,
-            "compiler_start": self._compiler_start.get(case.device),
+            "compiler_start": (
+                self._compiler_start[case.device]
+                if built.implementation.compiler == "inductor"
+                else None
+            ),
         }
 
 

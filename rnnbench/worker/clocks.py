@@ -2,8 +2,8 @@
 
 A round is timed by the wall clock, in seconds, with the device idle before it starts and after it
 ends; so the times of all devices mean the same and stand in one column. A device that computes
-asynchronously is also asked how long it was at it itself, by events that it records: that is another
-column, also in seconds. The difference is what the host cost.
+asynchronously is also asked how long it was at it itself, by events that it records: that is
+another column, also in seconds. The difference is what the host cost.
 """
 
 from __future__ import annotations

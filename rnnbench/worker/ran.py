@@ -22,8 +22,12 @@ _ACTIVITIES = {"cuda": "CUDA", "xpu": "XPU"}
 _COMPILED = ("Torch-Compiled Region", "## Call CompiledFxGraph", "CompiledFunction", "inductor::")
 
 
+# Operators of which one runs in every eager step, forward or backward: the activation's.
+_EAGER_STEP = ("aten::tanh", "aten::relu", "aten::clamp_min", "aten::threshold", "aten::rnn")
+
+
 def what_ran(
-    case: Case, timed: Timed, clock: Clock, graphs: Graphs | None, compiles: bool
+    case: Case, timed: Timed, clock: Clock, graphs: Graphs | None, compiler: str
 ) -> dict[str, Any]:
     """Profile one call of what is timed; returns the ``ran`` part of a result.
 
@@ -59,7 +63,7 @@ def what_ran(
         "kernels": dict(sorted(kernels.items())),
         "launches": launches,
         "launches_per_step": launches / case.seq_len,
-        "backend": backend_of(operators, kernels, graphs, compiles, scripted),
+        "backend": backend_of(operators, kernels, graphs, compiler, scripted),
         **({} if graphs is None else graphs.as_dict()),
     }
 
@@ -68,7 +72,7 @@ def backend_of(
     operators: Counter[str],
     kernels: Counter[str],
     graphs: Graphs | None,
-    compiles: bool,
+    compiler: str,
     scripted: bool = False,
 ) -> str:
     """The software that did the work, read off the names that were seen.
@@ -83,9 +87,10 @@ def backend_of(
     if any("cudaGraphLaunch" in name for name in names):
         return "cuda_graph"
     compiled = any(mark in name for name in names for mark in _COMPILED)
-    if compiles and graphs is not None and (graphs.unique or compiled):
+    if compiler == "inductor" and graphs is not None and (graphs.unique or compiled):
         return "inductor+eager" if graphs.breaks else "inductor"
-    if any(name == "aten::aot_inductor" or "AOTI" in name for name in names):
+    if compiler == "inductor" and not any(name.startswith(_EAGER_STEP) for name in names):
+        # Compiled ahead of time there is no region to see, but the step must have happened.
         return "inductor"
     return "torchscript" if scripted else "eager"
 

@@ -77,7 +77,8 @@ class Server:
         cache = Path(request["cache"])
         self._bench = Bench(cache)
         if not request.get("in_process"):
-            limit_memory(request.get("memory_limit"))
+            if not torch.cuda.is_available():  # a driver maps far more than a process may use
+                limit_memory(request.get("memory_limit"))
             # Collections are called for between groups; one in a round would be its outlier.
             gc.collect()
             gc.freeze()
@@ -87,7 +88,7 @@ class Server:
             "pid": os.getpid(),
             "environment": describe_environment(),
             "implementations": {
-                name: {"description": found.description, "compiles": found.compiles}
+                name: {"description": found.description, "compiler": found.compiler}
                 for name, found in registered.items()
             },
             "plugins": sorted(set(registered) - builtin),

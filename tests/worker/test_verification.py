@@ -203,7 +203,7 @@ def test_tolerance_follows_the_unit_roundoff():
 
 
 def test_tolerance_is_about_the_deviation_of_the_entry(case, data, expected):
-    output, h_n, _ = results(case, data)
+    _, h_n, _ = results(case, data)
     here = (7, 1, 3)
     largest = expected.output.abs().max()
     limit = SAFETY * expected.deviations["output"][here] + 2.0**-24 * largest

@@ -1,0 +1,239 @@
+"""Runs `pytest suites` in a process of its own, the way a user does, on cases of milliseconds."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import rnnbench
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+PACKAGE_ROOT = Path(rnnbench.__file__).resolve().parents[1]
+PLUGIN = "rnnbench.measuring.plugin"
+
+TINY: Mapping[str, str] = {
+    "implementation": "nn_rnn,python_loop",
+    "pass": "inference",
+    "hidden": "8",
+    "input": "4",
+    "batch": "2",
+    "seq-len": "3",
+    "layout": "time_major",
+    "seconds": "0.1",
+    "replicates": "1",
+}
+"""Options of a run that takes as long as its workers take to start."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A run that has ended: its exit status, what it printed and what it wrote."""
+
+    status: int
+    output: str
+    errors: str
+    json: Path
+
+    @property
+    def said(self) -> str:
+        return self.output + self.errors
+
+    def document(self) -> dict[str, Any]:
+        document: dict[str, Any] = json.loads(self.json.read_text())
+        return document
+
+    def results(self) -> list[dict[str, Any]]:
+        """The ``extra_info.rnnbench`` of each measured case."""
+        return [entry["extra_info"]["rnnbench"] for entry in self.document()["benchmarks"]]
+
+    def measured(self) -> list[str]:
+        """Implementations with a number, in order."""
+        return sorted({result["case"]["implementation"] for result in self.results()})
+
+    def not_measured(self) -> dict[str, tuple[str, str]]:
+        """Status and reason of what has no number, by implementation."""
+        return {
+            entry["case"]["implementation"]: (entry["status"], entry["reason"])
+            for entry in self.document()["rnnbench"]["not_measured"]
+        }
+
+    def journal(self) -> list[dict[str, Any]]:
+        path = self.json.with_name(self.json.name + ".journal")
+        return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def environment(**variables: str) -> dict[str, str]:
+    """Environment variables with which a Python finds this copy of rnnbench."""
+    path = [variables.pop("PYTHONPATH", ""), str(PACKAGE_ROOT), os.environ.get("PYTHONPATH", "")]
+    return {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(entry for entry in path if entry),
+        **variables,
+    }
+
+
+def nested_pytest(*arguments: str) -> list[str]:
+    """The command of a pytest that has the plugin, whether rnnbench is installed or not."""
+    return [sys.executable, "-m", "pytest", "-p", PLUGIN, "-p", "no:cacheprovider", *arguments]
+
+
+def suite_arguments(**options: str | Sequence[str]) -> list[str]:
+    """The tiny run's arguments; ``grid=None`` and the like leave an option out."""
+    arguments = []
+    for name, given in {**TINY, **options}.items():
+        values = [given] if isinstance(given, str) else given or ()
+        arguments += [f"--rnn-{name.replace('_', '-')}={value}" for value in values]
+    return arguments
+
+
+class Suite:
+    """Starts runs of the suites in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def command(self, *arguments: str, **options: Any) -> list[str]:
+        return nested_pytest(
+            str(REPOSITORY / "suites"), *suite_arguments(**options), *map(str, arguments)
+        )
+
+    def __call__(
+        self,
+        *arguments: str,
+        json: str | Path | None = "result.json",
+        variables: Mapping[str, str] | None = None,
+        timeout: float = 120,
+        **options: Any,
+    ) -> Finished:
+        path = self.folder / (json or "result.json")
+        given = [] if json is None else [f"--benchmark-json={path}"]
+        done = subprocess.run(
+            self.command(*given, *arguments, **options),
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=self.folder,
+            env=environment(**(variables or {})),
+            timeout=timeout,
+        )
+        return Finished(done.returncode, done.stdout, done.stderr, path)
+
+    def start(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
+        """Start a run and leave it to the test to end it."""
+        return subprocess.Popen(
+            self.command(f"--benchmark-json={self.folder / 'result.json'}", *arguments, **options),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            cwd=self.folder,
+            env=environment(),
+        )
+
+
+@pytest.fixture
+def suite(tmp_path: Path) -> Suite:
+    """A function that runs the suites with its results in this test's folder."""
+    return Suite(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def shared_suite(tmp_path_factory: pytest.TempPathFactory) -> Suite:
+    """The same for runs that several tests of a module look at."""
+    return Suite(tmp_path_factory.mktemp("suite"))
+
+
+@pytest.fixture
+def nested(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run a pytest with the plugin, but on a test file in this test's folder."""
+
+    def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            nested_pytest("-c", os.devnull, "--rootdir", str(tmp_path), *map(str, arguments)),
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=tmp_path,
+            env=environment(**variables),
+            timeout=120,
+        )
+
+    return run
+
+
+@pytest.fixture
+def plugins() -> Path:
+    """The folder of the plug-ins that tests use."""
+    return REPOSITORY / "tests" / "plugins"
+
+
+@pytest.fixture
+def python_with(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run a script in a Python of its own that finds this copy of rnnbench."""
+
+    def run(script: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", script, *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=tmp_path,
+            env=environment(**variables),
+            timeout=120,
+        )
+
+    return run
+
+
+def _workers() -> dict[int, str]:
+    """Processes that run a worker's bootstrap now, with their command line."""
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (folder / "cmdline").read_bytes().decode().split("\0")
+            state = (folder / "stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            continue
+        if state != "Z" and any(part.endswith("worker/bootstrap.py") for part in command):
+            found[int(folder.name)] = " ".join(command)
+    return found
+
+
+def _parent(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
+
+
+@pytest.fixture
+def workers_of() -> Callable[[int], set[int]]:
+    """The worker processes whose coordinator is a given process."""
+
+    def of(coordinator: int) -> set[int]:
+        return {pid for pid in _workers() if _parent(pid) == coordinator}
+
+    return of
+
+
+@pytest.fixture
+def is_alive() -> Callable[[int], bool]:
+    """Whether a process is there and is a worker; another one may have got its number since."""
+    return lambda pid: pid in _workers()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _this_copy_is_tested() -> None:
+    """An entry point of another copy must not stand in for the one that these tests import."""
+    for entry in entry_points(group="pytest11"):
+        if entry.value == PLUGIN:
+            assert entry.name == PLUGIN, "reinstall rnnbench: its entry point has an old name"
