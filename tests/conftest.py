@@ -27,7 +27,7 @@ TINY: Mapping[str, str] = {
     "hidden": "8",
     "input": "4",
     "batch": "2",
-    "seq-len": "3",
+    "seq_len": "3",
     "layout": "time_major",
     "seconds": "0.1",
     "replicates": "1",
@@ -87,11 +87,11 @@ def nested_pytest(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "pytest", "-p", PLUGIN, "-p", "no:cacheprovider", *arguments]
 
 
-def suite_arguments(**options: str | Sequence[str]) -> list[str]:
-    """The tiny run's arguments; ``grid=None`` and the like leave an option out."""
+def suite_arguments(**options: str | Path | Sequence[str] | None) -> list[str]:
+    """The tiny run's arguments; ``batch=None`` and the like leave an option out."""
     arguments = []
     for name, given in {**TINY, **options}.items():
-        values = [given] if isinstance(given, str) else given or ()
+        values = [given] if isinstance(given, str | Path) else given or ()
         arguments += [f"--rnn-{name.replace('_', '-')}={value}" for value in values]
     return arguments
 

@@ -18,8 +18,8 @@ from rnnbench.work import work_of
 
 __all__ = ["CaseRun", "Engine", "baseline_of", "result_of", "timed_seconds"]
 
-_LEAST_SWEEPS = 2
-"""Turns of each competitor in each replicate before its group may stop: one block says nothing
+_LEAST_SWEEPS = 4
+"""Turns of each competitor in each replicate before its group may stop: two blocks say little
 about how blocks of a process differ."""
 
 _SPIN_PAUSE = 0.005
@@ -150,7 +150,13 @@ class Engine:
             worker = self._team.worker(run.case.environment, slot)
             self._progress("verify", run)
             try:
-                answer = self._ask(worker, "prepare", run.case, all_cores=self._options.cores)
+                answer = self._ask(
+                    worker,
+                    "prepare",
+                    run.case,
+                    all_cores=self._options.cores,
+                    iterations=run.prepared.get("iterations"),
+                )
                 self._keep_answer(run, answer)
                 if describe and not run.ran:
                     run.ran = self._ask(worker, "describe", run.case)

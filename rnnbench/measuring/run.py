@@ -99,11 +99,6 @@ class Run:
         self._reported.add(case)
         return run
 
-    @property
-    def started(self) -> bool:
-        """Whether anything was asked for yet."""
-        return self._engine is not None
-
     def reported(self) -> list[CaseRun]:
         """Cases whose items have run, in the order of the grid."""
         return [run for case, run in self.runs.items() if case in self._reported]

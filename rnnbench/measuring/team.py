@@ -98,13 +98,6 @@ class Team:
             for name, described in self._described.items()
         }
 
-    def implementations(self) -> dict[str, dict[str, Any]]:
-        """Every implementation that some environment has, by name."""
-        found: dict[str, dict[str, Any]] = {}
-        for worker in self._workers.values():
-            found.update(worker.hello["implementations"])
-        return found
-
     def plugin_implementations(self) -> list[str]:
         """Names that plug-ins have registered."""
         names = {name for worker in self._workers.values() for name in worker.hello["plugins"]}

@@ -113,6 +113,7 @@ class ProcessWorker:
         try:
             self.hello = self.ask("hello", _START_TIMEOUT, **hello)
         except WorkerLost as lost:
+            self.close()
             raise UserError(
                 f"environment {environment!r}: its Python does not start as a worker "
                 f"({lost.reason}); it needs Python 3.10 or newer with PyTorch 2.1 or newer"

@@ -15,11 +15,12 @@ from rnnbench import implementations
 from rnnbench.cases import Case
 from rnnbench.cores import usable_cores
 from rnnbench.implementations import Implementation, Layer
-from rnnbench.implementations.reference import Expected, oracle
+from rnnbench.implementations.reference import Expected
 from rnnbench.worker import compilation
 from rnnbench.worker.blocks import Block, Timed, calibrate, run_block
 from rnnbench.worker.clocks import Clock, clock_for
 from rnnbench.worker.data import Data, make_data
+from rnnbench.worker.expected import expected_of
 from rnnbench.worker.ran import what_ran
 from rnnbench.worker.verification import verify, verify_step
 from rnnbench.workloads.layer import make_timed, optimizer_for
@@ -67,8 +68,10 @@ class Bench:
             return f"this environment has no implementation {case.implementation!r}"
         return why_no_device(case.device) or found.unsupported(case)
 
-    def prepare(self, case: Case) -> dict[str, Any]:
-        """Build and verify a case and find its iterations; the layer is shared by its passes.
+    def prepare(self, case: Case, iterations: int | None = None) -> dict[str, Any]:
+        """Build and verify a case; the layer is shared by its passes.
+
+        ``iterations``: what another replicate has found; without it they are found here.
 
         Raises whatever building, compiling or verifying raises, `Incorrect` among it.
         """
@@ -90,7 +93,8 @@ class Bench:
             }
         clock = self._clock(case)
         self._timed[case] = timed
-        iterations = calibrate(timed, clock)
+        if iterations is None:
+            iterations = calibrate(timed, clock)
         self.is_compiling = False
         self._graphs_before_blocks = compilation.graphs_so_far()
         return {
@@ -140,7 +144,7 @@ class Bench:
         # The oracle is not timed: it may use every core, whatever the last case had.
         torch.set_num_threads(len(usable_cores()))
         self._data = make_data(case)
-        self._expected = oracle(case, self._data)
+        self._expected = expected_of(case, self._data, self._cache)
         self._setting = case.setting
 
     def _clock(self, case: Case) -> Clock:

@@ -17,6 +17,9 @@ __all__ = ["Block", "Timed", "calibrate", "run_block"]
 _RESOLUTIONS_PER_ROUND = 100
 """A round lasts at least this many steps of the clock, so that a step is at most 1 % of it."""
 
+_SURELY = 10 * _RESOLUTIONS_PER_ROUND
+"""Beyond this many steps a call is long enough, however cold it was when it was seen."""
+
 _WARMUP_ROUNDS = 4
 _WARMUP_SECONDS = 0.01
 """A turn begins with rounds that find cold caches: the first takes 1.1 to 5.8 times the block's
@@ -78,9 +81,14 @@ def calibrate(timed: Timed, clock: Clock) -> int:
     """How many calls make a round that the clock can tell from its own resolution."""
     iterations = 1
     with timed.context():
+        # Most calls are far longer than that, and then two of them, the first one cold, show it.
+        if min(_one_round(timed, clock, 1)[0] for _ in range(2)) > _SURELY * clock.resolution:
+            return 1
         for _ in range(2):
             seconds = min(_one_round(timed, clock, iterations)[0] for _ in range(3))
-            needed = _RESOLUTIONS_PER_ROUND * clock.resolution / max(seconds, clock.resolution)
+            # A round that the clock cannot see at all is taken for one of its steps.
+            seconds = max(seconds, clock.resolution / iterations)
+            needed = _RESOLUTIONS_PER_ROUND * clock.resolution / seconds
             iterations = max(iterations, math.ceil(needed))
     return iterations
 

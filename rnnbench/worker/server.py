@@ -103,7 +103,7 @@ class Server:
     def _prepare(self, request: dict[str, Any]) -> dict[str, Any]:
         # All cores: a compilation should take what there is. A block takes its own.
         self._cores = run_on(request["all_cores"]) if request["all_cores"] else []
-        return self.bench.prepare(Case.from_columns(request["case"]))
+        return self.bench.prepare(Case.from_columns(request["case"]), request.get("iterations"))
 
     def _describe(self, request: dict[str, Any]) -> dict[str, Any]:
         return self.bench.describe(Case.from_columns(request["case"]))

@@ -1,0 +1,137 @@
+"""A run that is killed at any moment keeps what it had, and resumes without measuring it again."""
+
+import random
+import signal
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from rnnbench.cases import Case
+from rnnbench.measuring.journal import read_journal
+from rnnbench.validation import validate
+
+linux = pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs /proc to see processes")
+
+OPTIONS = {
+    "implementation": "nn_rnn,python_loop",
+    "pass": "inference,forward",
+    "batch": "2,3",
+    "replicates": "2",
+    "seconds": "0.3",
+}
+CASES = 8
+
+
+def lines(journal: Path) -> int:
+    return journal.read_bytes().count(b"\n") if journal.exists() else 0
+
+
+def wait_for(condition, seconds=60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come about"
+        time.sleep(0.005)
+
+
+def finished_in(records) -> list[Case]:
+    return [Case.from_columns(r["case"]) for r in records if r["type"] == "finished"]
+
+
+@linux
+def test_killed_again_and_again_it_ends_with_every_case_once(suite, workers_of, is_alive):
+    moments = random.Random(3)
+    journal = suite.folder / "result.json.journal"
+    kills, resume = 0, []
+    while kills < 2:
+        before = lines(journal)
+        run = suite.start(*resume, **OPTIONS)
+        more = moments.randint(2, 25)
+        wait_for(lambda: lines(journal) > before + more or run.poll() is not None)
+        time.sleep(moments.uniform(0, 0.1))
+        if run.poll() is not None:
+            break
+        workers = workers_of(run.pid)
+        assert len(workers) == 2
+        run.send_signal(signal.SIGKILL)
+        run.wait()
+        run.stdout.close()
+        wait_for(lambda: not any(map(is_alive, workers)), seconds=10)
+        assert not (suite.folder / "result.json").exists()
+        kills, resume = kills + 1, ["--rnn-resume"]
+    assert kills >= 1
+    kept, _ = read_journal(journal)
+    done = suite("--rnn-resume", **OPTIONS)
+    assert done.status == 0, done.said
+
+    assert validate(done.json) == []
+    cases = Counter(Case.from_columns(result["case"]) for result in done.results())
+    assert len(cases) == CASES
+    assert set(cases.values()) == {1}
+
+    records = done.journal()
+    assert records[: len(kept)] == kept, "what was kept is still there"
+    assert Counter(finished_in(records)) == cases, "each case finishes once"
+    finished = set()
+    for record in records:
+        if record["type"] == "finished":
+            finished.add(Case.from_columns(record["case"]))
+        elif record["type"] == "block":
+            assert Case.from_columns(record["case"]) not in finished, "measured twice"
+    turns = [record["turn"] for record in records if record["type"] == "block"]
+    assert len(set(turns)) == len(turns)
+
+    for benchmark in done.document()["benchmarks"]:
+        ours = benchmark["extra_info"]["rnnbench"]
+        blocks = [b for b in records if b["type"] == "block" and b["case"] == ours["case"]]
+        assert [b["turn"] for b in blocks] == [b["turn"] for b in ours["blocks"]]
+        rounds = [seconds for block in blocks for seconds in block["rounds"]]
+        assert benchmark["stats"]["data"] == pytest.approx(rounds), "no block is lost"
+    resumed = done.document()["rnnbench"]["load"].get("resumed_cases", CASES)
+    assert resumed == len(set(finished_in(kept)))
+
+
+@linux
+def test_an_interrupt_writes_what_was_measured_and_leaves_no_worker(suite, workers_of, is_alive):
+    run = suite.start(**OPTIONS)
+    journal = suite.folder / "result.json.journal"
+    wait_for(lambda: any(b'"finished"' in line for line in _lines_of(journal)))
+    workers = workers_of(run.pid)
+    run.send_signal(signal.SIGINT)
+    output = run.communicate(timeout=60)[0]
+    assert run.returncode == 2, output
+    assert "INTERNALERROR" not in output
+    wait_for(lambda: not any(map(is_alive, workers)), seconds=10)
+    assert validate(suite.folder / "result.json") == []
+
+
+def _lines_of(path: Path) -> list[bytes]:
+    return path.read_bytes().splitlines() if path.exists() else []
+
+
+@linux
+def test_no_worker_outlives_a_run_that_ends_by_itself(suite, workers_of, is_alive):
+    run = suite.start(implementation="nn_rnn", replicates="2")
+    seen = set()
+    while run.poll() is None:
+        seen |= workers_of(run.pid)
+        time.sleep(0.02)
+    output = run.communicate()[0]
+    assert run.returncode == 0, output
+    assert len(seen) == 2
+    assert not any(map(is_alive, seen))
+
+
+def test_a_finished_run_resumes_to_the_same_result(suite):
+    first = suite(implementation="nn_rnn")
+    assert first.status == 0, first.said
+    document = first.document()
+    again = suite("--rnn-resume", implementation="nn_rnn")
+    assert again.status == 0, again.said
+    for then, now in zip(document["benchmarks"], again.document()["benchmarks"], strict=True):
+        assert now["stats"]["data"] == then["stats"]["data"]
+        assert now["extra_info"] == then["extra_info"]
+    blocks = [record for record in again.journal() if record["type"] == "block"]
+    assert len(blocks) == len(document["benchmarks"][0]["extra_info"]["rnnbench"]["blocks"])
+    assert validate(again.json) == []
