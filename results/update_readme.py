@@ -25,7 +25,9 @@ def table() -> str:
         if line.startswith(SHOWN[0] + ":") and SHOWN[1] in line and "time_major" in line
     )
     end = lines.index("", start)
-    accounts = [line for line in lines if re.match(r"\d+ cases timed|timed rounds|busy machine", line)]
+    accounts = [
+        line for line in lines if re.match(r"\d+ cases timed|timed rounds|busy machine", line)
+    ]
     return "```text\n" + "\n".join([*lines[start:end], "", *accounts]) + "\n```"
 
 

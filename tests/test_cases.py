@@ -23,9 +23,7 @@ names = st.one_of(
     st.sampled_from(["nn_rnn", "layer", "default", "s7", "any"]),
     st.from_regex(r"[A-Za-z_][A-Za-z0-9_.+]{0,8}", fullmatch=True),
 )
-environments = st.one_of(
-    names, st.from_regex(r"[A-Za-z_][A-Za-z0-9_.+-]{0,8}", fullmatch=True)
-)
+environments = st.one_of(names, st.from_regex(r"[A-Za-z_][A-Za-z0-9_.+-]{0,8}", fullmatch=True))
 cases = st.builds(
     Case,
     cell=st.sampled_from(CELLS),
@@ -141,7 +139,6 @@ class TestId:
         assert other.id.endswith("-t1-s7@old")
         assert DEFAULT_ENVIRONMENT not in case.id
 
-
     @pytest.mark.parametrize(
         ("one", "other"),
         [
@@ -155,7 +152,9 @@ class TestId:
 
     def test_a_name_cannot_look_like_two_parts(self):
         for name in ("implementation", "workload"):
-            with pytest.raises(UserError, match=f"'{name}' is 'a-b'; use letters, digits and _ . [+],"):
+            with pytest.raises(
+                UserError, match=f"'{name}' is 'a-b'; use letters, digits and _ . [+],"
+            ):
                 with_column(name, "a-b")
         assert with_column("environment", "torch-2.13").id.endswith("-t1@torch-2.13")
 

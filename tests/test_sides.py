@@ -29,20 +29,21 @@ def pytest_unconfigure(config):
 """
 
 WORKER = """
-import importlib.abc
 import sys
 
 if any(part.endswith("bootstrap.py") for part in sys.orig_argv):
+    from importlib.machinery import PathFinder
 
-    class Refuse(importlib.abc.MetaPathFinder):
+    class NothingElse:
         names = frozenset({names!r})
 
-        def find_spec(self, name, path, target=None):
+        def find_spec(self, name, path=None, target=None):
+            # None, as for what is not installed: torch asks for some with importlib.util.find_spec.
             if name.partition(".")[0] in self.names:
-                raise ModuleNotFoundError(f"refused: {{name}}", name=name)
-            return None
+                return None
+            return PathFinder.find_spec(name, path, target)
 
-    sys.meta_path.insert(0, Refuse())
+    sys.meta_path[:] = [NothingElse() if f is PathFinder else f for f in sys.meta_path]
     import atexit, json, os
     atexit.register(
         lambda: open({note!r} + str(os.getpid()), "w").write(

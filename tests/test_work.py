@@ -16,7 +16,7 @@ SHAPES = [
 
 
 def counted(case: Case) -> dict[str, int]:
-    """Count multiplications and additions of every matrix product, and every number that is held."""
+    """Count multiplications and additions of all matrix products, and every number held."""
     flops = recurrent = 0
     parameters = moved = 0
     width = case.input_size

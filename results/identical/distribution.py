@@ -66,8 +66,19 @@ def row(label: str, compared: list[Comparison]) -> str:
 
 def main(paths: list[str]) -> None:
     head = (
-        "run", "pairs", "least", "5 %", "median", "95 %", "most", "within ±1 %", "±2.5 %", "±5 %",
-        "interval holds 1", "false verdicts", "median half width",
+        "run",
+        "pairs",
+        "least",
+        "5 %",
+        "median",
+        "95 %",
+        "most",
+        "within ±1 %",
+        "±2.5 %",
+        "±5 %",
+        "interval holds 1",
+        "false verdicts",
+        "median half width",
     )
     print("| " + " | ".join(head) + " |")
     print("|" + "---|" * len(head))

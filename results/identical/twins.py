@@ -1,4 +1,4 @@
-"""Plug-in: each eager implementation a second time under another name, to measure it against itself."""
+"""Plug-in: each eager implementation again under another name, to measure it against itself."""
 
 from rnnbench.implementations import implementation, load_builtin, registered
 

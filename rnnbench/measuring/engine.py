@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -140,8 +141,14 @@ class Engine:
                 self._team.replace(run.case.environment, 0)
 
     def _prepare_slot(self, alive: Sequence[CaseRun], slot: int, *, describe: bool) -> None:
-        """Prepare all cases in one slot; a case that takes its worker down is given up alone."""
+        """Prepare all cases in one slot; a case that takes its worker down is given up alone.
+
+        In another order in each slot: what is built first gets other memory than what is built
+        last, and luck that is the same in every process looks like a difference.
+        """
         todo = list(alive)
+        if slot > 0:
+            random.Random(f"{self._options.seed} {slot}").shuffle(todo)
         ready: list[CaseRun] = []
         while todo:
             run = todo.pop(0)
@@ -274,7 +281,7 @@ class Engine:
                 try:
                     answer = worker.ask("finish", self._options.case_timeout)
                 except WorkerLost:
-                    # It was lost while it waited. What it measured stands; the next group needs one.
+                    # It was lost while it waited. What it measured stands; the next needs one.
                     self._team.replace(environment, slot)
                     continue
                 count = recompiled.get(environment, 0) + answer["recompilations"]

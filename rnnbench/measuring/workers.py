@@ -28,6 +28,7 @@ __all__ = [
 ]
 
 _START_TIMEOUT = 180.0
+_END_TIMEOUT = 5.0
 _PYTHON_VARIABLES = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__")
 
 
@@ -156,6 +157,9 @@ class ProcessWorker:
 
     def _died(self) -> WorkerLost:
         """Why the process is gone."""
+        # Its end of the pipe closes before it does: give it the moment to say its last words.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout=_END_TIMEOUT)
         self._kill()
         code = self._process.wait()
         if code == -signal.SIGKILL and _oom_kills() > self._oom_kills:
@@ -183,7 +187,7 @@ class ProcessWorker:
             try:
                 self._process.stdin.write(b'{"op": "exit"}\n')
                 self._process.stdin.close()
-                self._process.wait(timeout=5)
+                self._process.wait(timeout=_END_TIMEOUT)
             except (BrokenPipeError, subprocess.TimeoutExpired):
                 self._kill()
                 self._process.wait()

@@ -17,8 +17,8 @@ from rnnbench.worker.data import Data
 __all__ = ["TIMED_LEARNING_RATE", "make_timed", "optimizer_for"]
 
 TIMED_LEARNING_RATE = 1e-10
-"""Small enough that a million timed steps move no weight by 1 % of the largest: what is computed must
-not drift while it is measured. The cost of a step does not depend on it."""
+"""Small enough that a million timed steps move no weight by 1 % of the largest: what is computed
+must not drift while it is measured. The cost of a step does not depend on it."""
 
 Outputs = tuple[Tensor, Tensor]
 

@@ -27,7 +27,9 @@ def files(monkeypatch):
 
 class TestSample:
     def test_busy_and_stolen_time_come_from_the_kernels_counters(self, files):
-        files({"/proc/stat": STAT, "/sys/fs/cgroup/cpu.stat": "usage_usec 5\nthrottled_usec 2500000"})
+        files(
+            {"/proc/stat": STAT, "/sys/fs/cgroup/cpu.stat": "usage_usec 5\nthrottled_usec 2500000"}
+        )
         tick = os.sysconf("SC_CLK_TCK")
         now = sample(own=7.0)
         # user + nice + system + irq + softirq; neither idle nor waiting for a disk

@@ -51,7 +51,9 @@ class TestResultFile:
         for result in tiny.results():
             case = Case.from_columns(result["case"])
             for block in result["blocks"]:
-                groups.setdefault(case.group, []).append((block["turn"], case.implementation, block))
+                groups.setdefault(case.group, []).append(
+                    (block["turn"], case.implementation, block)
+                )
         assert len(groups) == 2
         for turns in groups.values():
             ordered = sorted(turns, key=lambda turn: turn[0])
@@ -132,7 +134,9 @@ class TestResultFile:
 class TestTerminal:
     def test_each_group_has_its_table(self, tiny):
         for name in ("inference", "backward"):
-            title = f"{name}: layer rnn_tanh, T=3 B=2 I=4 H=8 L=1, time_major, float32, cpu, 1 thread"
+            title = (
+                f"{name}: layer rnn_tanh, T=3 B=2 I=4 H=8 L=1, time_major, float32, cpu, 1 thread"
+            )
             assert f"\n{title}, seed 3\n  implementation " in tiny.output
         assert tiny.output.count("time / nn_rnn") == 2
 
@@ -234,7 +238,7 @@ class TestNothingMeasured:
         status, reason = done.not_measured()["aot_inductor"]
         assert status == "unsupported"
         assert "computes no gradients" in reason
-        assert f"unsupported: aot_inductor (aot_inductor-rnn_tanh-backward-T3-B2-I4-H8-L1-" in (
+        assert "unsupported: aot_inductor (aot_inductor-rnn_tanh-backward-T3-B2-I4-H8-L1-" in (
             done.output
         )
         assert validate(done.json) == []

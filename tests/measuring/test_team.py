@@ -1,4 +1,4 @@
-"""The team: a worker for each environment and slot, no more than fit, fresh numbers for fresh ones."""
+"""The team: a worker for each environment and slot, no more than fit, new numbers for new ones."""
 
 import dataclasses
 from pathlib import Path
@@ -94,7 +94,8 @@ class TestStarting:
         team = make()
         team.start_first()
         team.start_rest([Case()])
-        caches = {w.environment: {x.told["cache"] for x in started if x.environment == w.environment}
+        caches = {
+            w.environment: {x.told["cache"] for x in started if x.environment == w.environment}
                   for w in started}  # fmt: skip
         assert all(len(folders) == 1 for folders in caches.values())
         assert caches["old"] != caches["new"]
@@ -102,7 +103,9 @@ class TestStarting:
         assert len(folders) == 1
         assert make()._folder not in folders, "another run has another folder"
 
-    def test_workers_are_told_plugins_memory_and_devices(self, make, started, tmp_path, monkeypatch):
+    def test_workers_are_told_plugins_memory_and_devices(
+        self, make, started, tmp_path, monkeypatch
+    ):
         monkeypatch.chdir(tmp_path)
         make(plugins=("mine.py",), devices=("cuda",)).start_first()
         assert started[0].told["plugins"] == [str(tmp_path / "mine.py")]

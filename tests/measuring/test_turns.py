@@ -47,7 +47,9 @@ def test_equal_seeds_give_equal_orders_and_others_give_others():
 def test_over_many_sweeps_each_place_falls_to_each_alike(seed):
     number, who, slots = 2000, "abcd", 3
     places = Counter(
-        (place, turn) for sweep in first(number, who, slots, seed) for place, turn in enumerate(sweep)
+        (place, turn)
+        for sweep in first(number, who, slots, seed)
+        for place, turn in enumerate(sweep)
     )
     expected = number / (len(who) * slots)
     assert len(places) == (len(who) * slots) ** 2

@@ -31,6 +31,11 @@ for line in sys.stdin:
     if op == "exit":
         break
     {extra}
+    if op == "die slowly":
+        print("first words\\nlast words", file=sys.stderr, flush=True)
+        os.close(1)
+        time.sleep(0.3)
+        os._exit(3)
     if op == "die":
         print("first words\\nlast words", file=sys.stderr, flush=True)
         sys.exit(3)
@@ -133,18 +138,29 @@ class TestLosing:
             worker.ask("kill", 5, signal="SIGKILL")
         assert lost.value.status == "out_of_memory"
 
-    def test_another_signal_while_memory_runs_out_elsewhere_stays_a_crash(self, worker, monkeypatch):
+    def test_another_signal_while_memory_runs_out_elsewhere_stays_a_crash(
+        self, worker, monkeypatch
+    ):
         before = workers._oom_kills()
         monkeypatch.setattr(workers, "_oom_kills", lambda: before + 1)
         with pytest.raises(WorkerLost) as lost:
             worker.ask("kill", 5, signal="SIGSEGV")
         assert lost.value.status == "crashed"
 
-    def test_an_exit_is_told_with_its_status_and_last_words(self, worker):
+    @pytest.mark.parametrize("op", ["die", "die slowly"])
+    def test_an_exit_is_told_with_its_status_and_last_words(self, worker, op):
         with pytest.raises(WorkerLost) as lost:
-            worker.ask("die", 5)
+            worker.ask(op, 5)
         assert lost.value.status == "crashed"
         assert lost.value.reason == "the worker ended with status 3: last words"
+
+    def test_one_that_only_closes_its_pipe_is_ended(self, python, monkeypatch):
+        monkeypatch.setattr(workers, "_END_TIMEOUT", 0.1)
+        worker = ProcessWorker("old", python(extra="if op == 'mute': os.close(1); time.sleep(600)"),
+                               0, {})  # fmt: skip
+        with pytest.raises(WorkerLost, match="ended by SIGKILL"):
+            worker.ask("mute", 5)
+        worker.close()
 
     def test_no_answer_in_time_ends_it_with_its_children(self, worker, tmp_path):
         note = tmp_path / "note"
@@ -197,12 +213,7 @@ class TestStartingAndEnding:
         worker = ProcessWorker("old", python(extra="if op == 'deaf': time.sleep(600)"), 0, {})
         worker._process.stdin.write(b'{"op": "deaf"}\n')
         worker._process.stdin.flush()
-        real = worker._process.wait
-        monkeypatch.setattr(
-            worker._process,
-            "wait",
-            lambda timeout=None: real(timeout=None if timeout is None else 0.2),
-        )
+        monkeypatch.setattr(workers, "_END_TIMEOUT", 0.1)
         worker.close()
         assert worker._process.returncode == -signal.SIGKILL
 

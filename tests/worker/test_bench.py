@@ -95,7 +95,9 @@ class TestTrainingStep:
     def test_the_step_is_verified_and_undone(self, bench):
         case = of(pass_="training_step")
         prepared = bench.prepare(case)
-        steps = [name for name in prepared["verification"]["error"] if name.endswith("after a step")]
+        steps = [
+            name for name in prepared["verification"]["error"] if name.endswith("after a step")
+        ]
         assert len(steps) == 4
         timed = bench._timed[case]
         for weight, original in zip(timed.leaves[2:], bench._data.weights, strict=True):
@@ -138,7 +140,9 @@ class TestVerifiedOnce:
         verified = []
         real = bench_module.verify
         monkeypatch.setattr(
-            bench_module, "verify", lambda case, *a: (verified.append(case.pass_), real(case, *a))[1]
+            bench_module,
+            "verify",
+            lambda case, *a: (verified.append(case.pass_), real(case, *a))[1],
         )
         for pass_ in PASSES:
             bench.prepare(of(pass_=pass_))

@@ -110,9 +110,7 @@ class TestDeviceClock:
             def run(self, prepared):
                 return device.launch(0.25, 1.0)
 
-        block = run_block(
-            Pass(), clock, seconds=10.0, iterations=2, monotonic=lambda: device.now
-        )
+        block = run_block(Pass(), clock, seconds=10.0, iterations=2, monotonic=lambda: device.now)
         assert block.rounds == pytest.approx([1.25] * len(block.rounds))
         assert block.device_rounds == pytest.approx([1.0] * len(block.rounds))
         assert device.log[-1] == ("synchronize", "cuda:1")

@@ -1,4 +1,4 @@
-"""What torch.compile did is told by the tracer's own counters; its refusals are told from others."""
+"""What torch.compile did is told by the tracer's own counters; its refusals from others."""
 
 import os
 from types import SimpleNamespace

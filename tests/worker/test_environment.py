@@ -120,9 +120,10 @@ class TestDevices:
         told = describe_environment()["devices"]["cuda"]
         assert told["cudnn"] == 91900
         assert told["driver"] == [{"driver_version": "580"}]
-        assert told["devices"] == [
-            {"name": "H200", "capability": "9.0", "memory": 150, "multiprocessors": 132}
-        ] * 2
+        assert (
+            told["devices"]
+            == [{"name": "H200", "capability": "9.0", "memory": 150, "multiprocessors": 132}] * 2
+        )
 
     def test_other_accelerators_are_told(self, monkeypatch):
         monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)

@@ -53,7 +53,9 @@ class TestBackend:
             (NONE, ["## Call CompiledFxGraph abc ##"], "inductor+eager"),
         ],
     )
-    def test_what_was_to_be_compiled_is_so_only_where_graphs_were_made(self, graphs, names, backend):
+    def test_what_was_to_be_compiled_is_so_only_where_graphs_were_made(
+        self, graphs, names, backend
+    ):
         assert backend_of(Counter(names), Counter(), graphs, "inductor") == backend
 
     def test_graphs_of_another_layer_do_not_make_an_eager_one_compiled(self):
@@ -97,8 +99,7 @@ class TestRealLayers:
 
     def test_hoisting_takes_products_out_of_the_loop(self):
         products = {
-            name: ran(name)["operators"]["aten::addmm"]
-            for name in ("python_loop", "hoisted_loop")
+            name: ran(name)["operators"]["aten::addmm"] for name in ("python_loop", "hoisted_loop")
         }
         assert products == {"python_loop": 2 * STEPS, "hoisted_loop": STEPS + 1}
 

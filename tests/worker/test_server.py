@@ -1,4 +1,4 @@
-"""The server: requests in, results or a status with a reason out, whatever an implementation does."""
+"""The server: requests in, results or a status with a reason out, whatever a case does."""
 
 import dataclasses
 import gc
@@ -146,8 +146,7 @@ class TestPlugins:
         with pytest.raises(UserError) as refused:
             load_plugin(path)
         assert str(refused.value) == (
-            f"plug-in {path!r}: implementation {name!r} is registered already; "
-            "choose another name"
+            f"plug-in {path!r}: implementation {name!r} is registered already; choose another name"
         )
 
     def test_one_that_is_not_there_or_no_file_is_refused(self, tmp_path):
@@ -302,7 +301,10 @@ class TestRoundTrip:
 
     def test_a_wrong_case_is_the_users(self, ready):
         answer = ready.handle(prepare({**CASE.columns(), "batch": 0}))
-        assert answer == {"status": "user_error", "reason": "column 'batch' is 0; it must be 1 or more"}
+        assert answer == {
+            "status": "user_error",
+            "reason": "column 'batch' is 0; it must be 1 or more",
+        }
 
     def test_before_hello_nothing_is_answered(self):
         assert Server().handle({"op": "finish"})["status"] == "failed"
@@ -339,9 +341,7 @@ class TestFaultsAreStatuses:
     def spoiled(change):
         def build(case, weights):
             step = implementations.one_step(case)
-            layer = implementations.stacked(
-                case, weights, implementations.step_by_step(step)
-            )
+            layer = implementations.stacked(case, weights, implementations.step_by_step(step))
             return lambda x, h0: change(*layer(x, h0))
 
         return build
@@ -356,7 +356,10 @@ class TestFaultsAreStatuses:
             (lambda output, h_n: (output, h_n + 1e-3), "h_n["),
             (lambda output, h_n: (output[:-1], h_n), "output has shape (2, 2, 4)"),
             (lambda output, h_n: (output.double(), h_n), "output is float64"),
-            (lambda output, h_n: output, "must return (output, h_n), two tensors; it returned Tensor"),
+            (
+                lambda output, h_n: output,
+                "must return (output, h_n), two tensors; it returned Tensor",
+            ),
             (lambda output, h_n: (output, h_n, 1), "two tensors; it returned tuple"),
             (lambda output, h_n: (output, None), "two tensors; it returned tuple"),
         ],

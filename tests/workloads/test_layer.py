@@ -1,4 +1,4 @@
-"""A pass holds what its name says and nothing else; told from the profiler's events, never times."""
+"""A pass holds what its name says and nothing else; told from the profiler's events."""
 
 import gc
 import weakref
@@ -50,7 +50,7 @@ def autograd_nodes(names: Counter) -> list[str]:
 def accumulations(names: Counter) -> int:
     """How many gradients were added to a ``.grad``.
 
-    The engine also *visits* the node of each leaf, to hand its gradient out; that event has a longer
+    The engine also *visits* the node of each leaf, to hand its gradient out; that event has a long
     name and adds nothing.
     """
     return names["torch::autograd::AccumulateGrad"]
