@@ -38,8 +38,11 @@ def json_path(config: pytest.Config) -> Path | None:
     ``--benchmark-disable`` touches neither a result nor its journal.
     """
     session = _session(config)
-    path: Path | None = None if session.disabled else session.json
-    return path
+    if session.disabled or session.json is None:
+        return None
+    # Before 5.3 the option held a file that was open, and by then empty, in place of a path.
+    given = session.json
+    return given if isinstance(given, Path) else Path(given.name)
 
 
 def is_disabled(benchmark: Any) -> bool:
@@ -102,8 +105,10 @@ def prepare_session(config: pytest.Config) -> None:
         session.quiet = True
 
     def save_json(document: dict[str, Any]) -> None:
-        write_atomically(session.json, document)
-        session.logger.info(f"Wrote benchmark data in: {session.json}", purple=True)
+        path = json_path(config)
+        assert path is not None
+        write_atomically(path, document)
+        session.logger.info(f"Wrote benchmark data in: {path}", purple=True)
 
     session.save_json = save_json
 

@@ -43,7 +43,6 @@ class TestAxes:
             ({"batch": "1,-2"}, ["--rnn-batch", "-2"]),
             ({"hidden": "0"}, ["--rnn-hidden", "0"]),
             ({"batch": ","}, ["--rnn-batch"]),
-            ({"device": "cup"}, ["--rnn-device", "cup"]),
         ],
     )
     def test_a_wrong_value_is_named_with_its_option(self, refused, options, says):
@@ -195,12 +194,13 @@ class TestResume:
         assert "'result.json.journal' is damaged in line 2" in refused("--rnn-resume")
         assert journal.read_text().count("\n") == 3
 
-    def test_with_other_cases_and_options(self, suite, refused):
-        assert suite(implementation="nn_rnn").status == 0
-        journal = (suite.folder / "result.json.journal").read_bytes()
-        sentence = refused("--rnn-resume", implementation="nn_rnn,python_loop", seconds="0.2")
-        assert "different are cases, options.seconds." in sentence
-        assert (suite.folder / "result.json.journal").read_bytes() == journal
+    def test_with_the_journal_of_another_run(self, refused, tmp_path):
+        journal = tmp_path / "result.json.journal"
+        record = '{"type": "run", "identity": {"cases": "others", "rnnbench": "0.0"}}\n'
+        journal.write_text(record)
+        sentence = refused("--rnn-resume")
+        assert "the journal is of another run; different are cases, environments" in sentence
+        assert journal.read_text() == record
 
 
 def test_parallel_workers_of_pytest_are_refused(suite, tmp_path):

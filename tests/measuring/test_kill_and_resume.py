@@ -91,6 +91,17 @@ def test_killed_again_and_again_it_ends_with_every_case_once(suite, workers_of, 
     resumed = done.document()["rnnbench"]["load"].get("resumed_cases", CASES)
     assert resumed == len(set(finished_in(kept)))
 
+    document = done.document()
+    again = suite("--rnn-resume", **OPTIONS)
+    assert again.status == 0, again.said
+    for then, now in zip(document["benchmarks"], again.document()["benchmarks"], strict=True):
+        assert now["stats"]["data"] == then["stats"]["data"]
+        assert now["extra_info"] == then["extra_info"]
+    assert [r for r in again.journal() if r["type"] == "block"] == [
+        r for r in records if r["type"] == "block"
+    ], "a finished run has nothing left to measure"
+    assert validate(again.json) == []
+
 
 @linux
 def test_an_interrupt_writes_what_was_measured_and_leaves_no_worker(suite, workers_of, is_alive):
@@ -108,30 +119,3 @@ def test_an_interrupt_writes_what_was_measured_and_leaves_no_worker(suite, worke
 
 def _lines_of(path: Path) -> list[bytes]:
     return path.read_bytes().splitlines() if path.exists() else []
-
-
-@linux
-def test_no_worker_outlives_a_run_that_ends_by_itself(suite, workers_of, is_alive):
-    run = suite.start(implementation="nn_rnn", replicates="2")
-    seen = set()
-    while run.poll() is None:
-        seen |= workers_of(run.pid)
-        time.sleep(0.02)
-    output = run.communicate()[0]
-    assert run.returncode == 0, output
-    assert len(seen) == 2
-    assert not any(map(is_alive, seen))
-
-
-def test_a_finished_run_resumes_to_the_same_result(suite):
-    first = suite(implementation="nn_rnn")
-    assert first.status == 0, first.said
-    document = first.document()
-    again = suite("--rnn-resume", implementation="nn_rnn")
-    assert again.status == 0, again.said
-    for then, now in zip(document["benchmarks"], again.document()["benchmarks"], strict=True):
-        assert now["stats"]["data"] == then["stats"]["data"]
-        assert now["extra_info"] == then["extra_info"]
-    blocks = [record for record in again.journal() if record["type"] == "block"]
-    assert len(blocks) == len(document["benchmarks"][0]["extra_info"]["rnnbench"]["blocks"])
-    assert validate(again.json) == []

@@ -5,6 +5,7 @@ import json
 import statistics
 import subprocess
 import sys
+import tomllib
 
 import pytest
 
@@ -204,16 +205,6 @@ class TestVerifyOnly:
 
 
 class TestOneFailingCompetitor:
-    def test_the_others_are_measured_and_its_test_fails_without_a_traceback(self, suite, plugins):
-        done = suite(plugin=plugins / "faults.py", implementation="nn_rnn,raises,python_loop")
-        assert done.status == 1
-        assert "1 failed, 2 passed" in done.output
-        assert "failed: ValueError: planted: raised in construction" in done.output
-        assert "Traceback" not in done.said
-        assert done.measured() == NAMES
-        assert list(done.not_measured()) == ["raises"]
-        assert validate(done.json) == []
-
     def test_x_ends_the_run_there(self, suite, plugins):
         done = suite(
             "-x",
@@ -224,6 +215,9 @@ class TestOneFailingCompetitor:
         assert done.status == 1
         assert "stopping after 1 failures" in done.output
         assert "1 failed, 2 passed" in done.output
+        assert "failed: ValueError: planted: raised in construction" in done.output
+        assert list(done.not_measured()) == ["raises"]
+        assert validate(done.json) == []
         cases = [result["case"] for result in done.results()]
         assert {case["batch"] for case in cases} == {2}, "the second group was never begun"
         assert done.journal()[-1]["type"] == "finished"
@@ -299,3 +293,17 @@ class TestEnvironments:
         )
         assert {turn[1:] for turn in turns[:4]} == set(where), "they are interleaved"
         assert validate(done.json) == []
+
+
+def test_a_source_tree_works_where_rnnbench_is_also_installed(nested, request, tmp_path):
+    """pytest refuses one plugin under two names: the entry point's and that of ``-p``."""
+    pyproject = tomllib.loads((request.config.rootpath / "pyproject.toml").read_text())
+    entries = pyproject["project"]["entry-points"]["pytest11"]
+    installed = tmp_path / "site" / "rnnbench-0.dist-info"
+    installed.mkdir(parents=True)
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: rnnbench\nVersion: 0\n")
+    lines = "".join(f"{name} = {value}\n" for name, value in entries.items())
+    (installed / "entry_points.txt").write_text(f"[pytest11]\n{lines}")
+    done = nested("--help", PYTHONPATH=str(tmp_path / "site"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("--rnn-grid=") == 1

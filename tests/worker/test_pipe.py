@@ -1,8 +1,10 @@
 """The worker's end of the pipe: one clean line for each request, with what it used waiting."""
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -72,3 +74,27 @@ def test_exit_ends_it_and_what_was_printed_is_in_the_log(talk):
     assert talk.worker.returncode == 0
     assert out == ""
     assert {"a print", "a write", "a child"} <= set(log.splitlines())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with its parent")
+def test_a_busy_worker_ends_with_its_coordinator(python_with, tmp_path, is_alive):
+    """One that hangs in a case never reads that its pipe has closed."""
+    note, plugin = tmp_path / "pid", tmp_path / "hangs.py"
+    plugin.write_text(
+        f"import os, time\nopen({str(note)!r}, 'w').write(str(os.getpid()))\ntime.sleep(600)\n"
+    )
+    hello = {"op": "hello", "plugins": [str(plugin)], "cache": str(tmp_path), "devices": []}
+    coordinator = (
+        "import os, signal, subprocess, sys, time\n"
+        f"worker = subprocess.Popen([sys.executable, {str(BOOTSTRAP)!r}], stdin=-1)\n"
+        f"worker.stdin.write({(json.dumps(hello) + chr(10)).encode()!r}); worker.stdin.flush()\n"
+        f"while not (os.path.exists({str(note)!r}) and os.path.getsize({str(note)!r})):\n"
+        "    time.sleep(0.01)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    assert python_with(coordinator).returncode == -signal.SIGKILL
+    worker = int(note.read_text())
+    deadline = time.monotonic() + 5
+    while is_alive(worker) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not is_alive(worker)
