@@ -7,6 +7,8 @@ import pytest
 from rnnbench.measuring.memory import available_memory
 from rnnbench.validation import validate
 
+pytestmark = pytest.mark.slow
+
 RIGHT = ["nn_rnn", "python_loop"]
 FAULTS = {
     "wrong_activation": ("incorrect", "the oracle says"),

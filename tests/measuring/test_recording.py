@@ -47,6 +47,20 @@ def test_it(case, benchmark):
     )
 """
 
+INTERRUPTED = """
+from rnnbench.measuring import recording
+
+def rounds():
+    yield 0.25
+    raise KeyboardInterrupt
+
+def test_whole(benchmark):
+    recording.record(benchmark, group="g", iterations=1, rounds=[0.5], extra_info={})
+
+def test_cut(benchmark):
+    recording.record(benchmark, group="g", iterations=1, rounds=rounds(), extra_info={})
+"""
+
 RECORDS_NOTHING = """
 from rnnbench.measuring import recording
 
@@ -106,6 +120,12 @@ class TestRecord:
         assert document["benchmarks"] == []
         assert document["added"] == {"benchmarks": 0}
         assert "machine_info" in document
+
+    def test_an_interrupt_leaves_no_part_of_a_result(self, run):
+        done, path = run(INTERRUPTED)
+        assert done.returncode == 2, done.stdout + done.stderr
+        names = [benchmark["name"] for benchmark in json.loads(path.read_text())["benchmarks"]]
+        assert names == ["test_whole"]
 
 
 class TestDisabled:
