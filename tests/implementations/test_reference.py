@@ -131,17 +131,3 @@ def test_deviations_shrink_with_the_unit_roundoff():
         sizes[dtype] = expected.deviations["output"].max().item()
     assert sizes["bfloat16"] > 4 * sizes["float16"] > 1000 * sizes["float32"]
     assert sizes["float32"] == pytest.approx(sizes["float64"] * 2.0**29, rel=0.01)
-
-
-def test_is_fast_enough_for_a_typical_case():
-    import time
-
-    case = Case(seq_len=100, batch=32, input_size=64, hidden_size=256)
-    data = make_data(case)
-    oracle(case, data)
-    seconds = []
-    for _ in range(5):
-        start = time.perf_counter()
-        oracle(case, data)
-        seconds.append(time.perf_counter() - start)
-    assert min(seconds) < 1.0
