@@ -307,7 +307,7 @@ def _probably_positive(a: Tensor, variance: Tensor) -> Tensor:
 
 
 def _double(tensor: Tensor) -> Tensor:
-    return tensor.detach().to(device="cpu", dtype=torch.float64)
+    return tensor.detach().cpu().to(torch.float64)
 
 
 def _exact(value: Tensor) -> _Estimate:

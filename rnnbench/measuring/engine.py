@@ -14,10 +14,10 @@ from rnnbench.measuring.options import Options
 from rnnbench.measuring.team import Team
 from rnnbench.measuring.turns import sweeps
 from rnnbench.measuring.workers import CaseProblem, Worker, WorkerLost
-from rnnbench.statistics import compare_blocks, estimate_blocks
+from rnnbench.statistics import Comparison, compare_blocks, estimate_blocks
 from rnnbench.work import work_of
 
-__all__ = ["CaseRun", "Engine", "baseline_of", "result_of", "timed_seconds"]
+__all__ = ["CaseRun", "Engine", "baseline_of", "ratio_of", "result_of", "timed_seconds"]
 
 _LEAST_SWEEPS = 4
 """Turns of each competitor in each replicate before its group may stop: two blocks say little
@@ -54,12 +54,16 @@ class CaseRun:
         """Whether nothing has gone wrong with it so far."""
         return self.status == "measured"
 
-    def processes(self) -> list[list[list[float]]]:
-        """Rounds by replicate and block, replicates in order, as the statistics take them."""
-        by_replicate: dict[int, list[list[float]]] = {}
+    def by_replicate(self) -> dict[int, list[list[float]]]:
+        """Rounds of each block in the order of the turns, by replicate, replicates in order."""
+        rounds: dict[int, list[list[float]]] = {}
         for block in sorted(self.blocks, key=lambda block: (block["replicate"], block["turn"])):
-            by_replicate.setdefault(block["replicate"], []).append(block["rounds"])
-        return list(by_replicate.values())
+            rounds.setdefault(block["replicate"], []).append(block["rounds"])
+        return rounds
+
+    def processes(self) -> list[list[list[float]]]:
+        """The same without the replicates' numbers, as the statistics take them."""
+        return list(self.by_replicate().values())
 
     def spent(self) -> float:
         """Seconds that its turns have taken."""
@@ -261,12 +265,7 @@ class Engine:
             base = baseline_of(run, alive, self._options.baseline)
             if base is None or base is run:
                 continue
-            ratio = compare_blocks(
-                processes[base.case],
-                processes[run.case],
-                warmup_rounds=0,
-                same_process=base.case.environment == run.case.environment,
-            )
+            ratio = ratio_of(base, run)
             if ratio.low is None or ratio.high is None:
                 return False
             if (ratio.high - ratio.low) / 2 > self._options.precision * ratio.ratio:
@@ -299,6 +298,25 @@ def baseline_of(run: CaseRun, group: Sequence[CaseRun], baseline: str) -> CaseRu
     own = [x for x in found if x.case.environment == run.case.environment]
     candidates = own or found
     return candidates[0] if candidates else None
+
+
+def ratio_of(base: CaseRun, run: CaseRun) -> Comparison:
+    """Compare a case with its baseline by the processes that they share.
+
+    In one environment both are timed in the same processes, and only those that hold blocks of both
+    are compared: a run that was killed or lost a worker may hold one competitor's blocks alone.
+    """
+    same = base.case.environment == run.case.environment
+    left, right = base.by_replicate(), run.by_replicate()
+    shared = sorted(left.keys() & right.keys())
+    if not shared:
+        return compare_blocks(base.processes(), run.processes(), warmup_rounds=0)
+    return compare_blocks(
+        [left[replicate] for replicate in shared],
+        [right[replicate] for replicate in shared],
+        warmup_rounds=0,
+        same_process=same,
+    )
 
 
 def timed_seconds(run: CaseRun, block: dict[str, Any]) -> float:

@@ -175,6 +175,9 @@ class Run:
             environments[name] = {
                 "torch": described["torch"],
                 "torch_git": described["torch_git"],
+                "torch_build": described["torch_build"],
+                "cpu_capability": described["cpu_capability"],
+                "variables": described["variables"],
                 "python": described["python"],
                 "system": described["system"],
                 "cpu": described["cpu"],

@@ -8,8 +8,8 @@ import math
 from collections.abc import Iterator, Sequence
 
 from rnnbench.cases import Case
-from rnnbench.measuring.engine import CaseRun, baseline_of
-from rnnbench.statistics import compare_blocks, estimate_blocks
+from rnnbench.measuring.engine import CaseRun, baseline_of, ratio_of
+from rnnbench.statistics import estimate_blocks
 
 __all__ = ["format_interval", "format_seconds", "summary_lines"]
 
@@ -50,12 +50,7 @@ def _table(members: Sequence[CaseRun], baseline: str, several: bool) -> Iterator
         if base is run:
             ratio = "1"
         elif base is not None:
-            compared = compare_blocks(
-                base.processes(),
-                processes,
-                warmup_rounds=0,
-                same_process=base.case.environment == run.case.environment,
-            )
+            compared = ratio_of(base, run)
             ratio, interval = _ratio(compared.ratio, compared.low, compared.high)
         name = run.case.implementation + (f" @ {run.case.environment}" if several else "")
         tokens = run.case.seq_len * run.case.batch / estimate.value

@@ -176,7 +176,8 @@ class ProcessWorker:
         return f": {lines[-1].strip()[:200]}" if lines else ""
 
     def _kill(self) -> None:
-        if self._process.poll() is None:
+        # The whole group, also when its leader is gone: a compiler that it started may go on.
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
 
     def close(self) -> None:

@@ -7,6 +7,7 @@ import gc
 import random
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,10 @@ __all__ = ["Bench", "why_no_device"]
 _VERIFIED_LEARNING_RATE = 0.1
 """Of the step that is verified: large enough to be seen in a weight, unlike the timed one."""
 
+
+_SETTLING_CALLS = 2
+"""Calls after the first, before results are verified: TorchScript watches two calls and specialises
+in the third, and what is verified must be the program that is timed."""
 
 _MOST_PADDING = 4096
 """Floats of a tensor that is never read, of random size, before each layer's weights. Where tensors
@@ -66,7 +71,7 @@ class Bench:
         self._timed: dict[Case, Timed] = {}
         self._clocks: dict[str, Clock] = {}
         self._compiler_start: dict[str, float | None] = {}
-        self._graphs_before_blocks = compilation.graphs_so_far()
+        self._graphs_before_blocks: compilation.Graphs | None = None
         self._padding: list[torch.Tensor] = []
         self.is_compiling = False
 
@@ -84,6 +89,7 @@ class Bench:
 
         Raises whatever building, compiling or verifying raises, `Incorrect` among it.
         """
+        self._graphs_before_blocks = None  # what is compiled here is no recompilation
         self._enter(case)
         torch.set_num_threads(case.threads)
         found = implementations.registered()[case.implementation]
@@ -105,7 +111,6 @@ class Bench:
         if iterations is None:
             iterations = calibrate(timed, clock)
         self.is_compiling = False
-        self._graphs_before_blocks = compilation.graphs_so_far()
         return {
             "verification": verification,
             "compile": self._compile_record(built, case),
@@ -123,6 +128,8 @@ class Bench:
 
     def block(self, case: Case, seconds: float, iterations: int) -> Block:
         """Run one block of a prepared case."""
+        if self._graphs_before_blocks is None:
+            self._graphs_before_blocks = compilation.graphs_so_far()
         if torch.get_num_threads() != case.threads:
             torch.set_num_threads(case.threads)
         return run_block(
@@ -134,10 +141,9 @@ class Bench:
 
         These were recompilations in the middle of what was timed.
         """
-        now = compilation.graphs_so_far()
-        recompiled = now.since(self._graphs_before_blocks).unique
+        before, self._graphs_before_blocks = self._graphs_before_blocks, None
         self._timed.clear()
-        return recompiled
+        return 0 if before is None else compilation.graphs_so_far().since(before).unique
 
     def _enter(self, case: Case) -> None:
         """Make the case's setting the current one; a new one drops all that the old one held."""
@@ -191,6 +197,8 @@ class Bench:
         clock = self._clock(case)
         with timed.context():
             seconds, _, outputs = clock.time(lambda: timed.run(None))
+            for _ in range(_SETTLING_CALLS):
+                outputs = timed.run(None)
         output, h_n = _two_tensors(outputs)
         built.first_calls["inference"] = seconds
         built.verified["inference"] = verify(inference, self._expected, output, h_n, None).as_dict()
@@ -216,7 +224,11 @@ class Bench:
             with timed.context():
                 forward, _, outputs = clock.time(timed.prepare)
                 output, h_n = _two_tensors(outputs)
-                backward, _, gradients = clock.time(lambda: timed.run(outputs))
+                backward, _, gradients = clock.time(partial(timed.run, outputs))
+                for _ in range(_SETTLING_CALLS):
+                    outputs = timed.prepare()
+                    output, h_n = _two_tensors(outputs)
+                    gradients = timed.run(outputs)
         except Exception as error:
             if case.pass_ == "inference" and compilation.compiler_refused(error):
                 return f"{type(error).__name__} in the compilation of the training pass"

@@ -102,6 +102,8 @@ def start_compiler(root: Path, device: str) -> float | None:
 
 def compiler_refused(error: BaseException) -> bool:
     """Whether an error is the compiler's own: this version cannot compile this program."""
+    if type(error).__name__ == "TorchRuntimeError":
+        return False  # the traced program itself is wrong, such as shapes that do not fit
     kinds = {kind.__module__ for kind in type(error).__mro__}
     if any(kind.startswith(_COMPILER_MODULES) for kind in kinds):
         return True

@@ -39,4 +39,4 @@ def expected_of(case: Case, data: Data, folder: Path) -> Expected:
 def _fingerprint(data: Data) -> list[float]:
     """Sums that differ when the data do."""
     tensors = (*data.weights, data.x, data.h0, data.grad_output, data.grad_h_n)
-    return [tensor.detach().double().abs().sum().item() for tensor in tensors]
+    return [tensor.detach().cpu().double().abs().sum().item() for tensor in tensors]

@@ -22,6 +22,8 @@ _ACTIVITIES = {"cuda": "CUDA", "xpu": "XPU"}
 # The compiled program as the profiler names it, across versions.
 _COMPILED = ("Torch-Compiled Region", "## Call CompiledFxGraph", "CompiledFunction", "inductor::")
 
+# What a device does that is no kernel.
+_MOVES = ("Memcpy", "Memset")
 
 # Operators of which one runs in every eager step, forward or backward: the activation's.
 _EAGER_STEP = ("aten::tanh", "aten::relu", "aten::clamp_min", "aten::threshold", "aten::rnn")
@@ -58,7 +60,8 @@ def what_ran(
             leaves += name.startswith("aten::") and is_leaf
         else:
             kernels[name] += 1
-    launches = sum(kernels.values()) if device in _ACTIVITIES else leaves
+    launched = sum(count for name, count in kernels.items() if not name.startswith(_MOVES))
+    launches = launched if device in _ACTIVITIES else leaves
     return {
         "operators": dict(sorted(operators.items())),
         "kernels": dict(sorted(kernels.items())),
@@ -87,7 +90,7 @@ def _calls(profiler: profile) -> Iterator[tuple[str, bool, bool]]:
         if event.device_type().name == "CPU":
             start = event.start_ns()
             on_cpu.append((event.start_thread_id(), start, -start - event.duration_ns(), event))
-        else:
+        elif not (hasattr(event, "is_user_annotation") and event.is_user_annotation()):
             yield event.name(), False, True
     on_cpu.sort(key=lambda entry: entry[:3])
     following = [*on_cpu[1:], (-1, 0, 0, on_cpu[-1][-1])] if on_cpu else []

@@ -29,6 +29,9 @@ from rnnbench.worker.verification import Incorrect
 __all__ = ["Server", "failure"]
 
 
+_CONTEXT_LOST = 70
+
+
 class Server:
     """Answers requests; holds the cases of the group that is being measured."""
 
@@ -55,6 +58,11 @@ class Server:
         except Exception as error:  # noqa: BLE001
             compiles = self._bench is not None and self._bench.is_compiling
             traceback.print_exc(file=sys.stderr)
+            if "CUDA error" in str(error) and not _out_of_memory(error):
+                # The device's context is lost, and every later call in this process would fail.
+                sys.stderr.write(f"{_sentence(error)}\n")
+                sys.stderr.flush()
+                os._exit(_CONTEXT_LOST)
             return failure(error, compiles)
 
     @property
@@ -188,7 +196,7 @@ def _out_of_memory(error: BaseException) -> bool:
     # The CPU allocator has no exception class of its own.
     text = str(error)
     return isinstance(error, RuntimeError) and (
-        "can't allocate memory" in text or "not enough memory" in text
+        "can't allocate memory" in text or "not enough memory" in text or "out of memory" in text
     )
 
 

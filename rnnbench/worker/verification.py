@@ -143,7 +143,7 @@ def verify_step(
     unit = torch.finfo(getattr(torch, case.dtype)).eps / 2
     errors = {}
     for name, old, new in zip(names, before, after, strict=True):
-        start = old.detach().to(device="cpu", dtype=torch.float64)
+        start = old.detach().cpu().to(torch.float64)
         oracle = start - learning_rate * expected.gradients[name]
         deviation = ((learning_rate * expected.deviations[name]) ** 2 + (unit * oracle) ** 2).sqrt()
         label = f"{name} after a step"
@@ -171,7 +171,7 @@ def _compare(
         raise Incorrect(f"{what} has shape {tuple(got.shape)}; it must be {tuple(oracle.shape)}")
     if got.device.type != device.type or device.index not in (None, got.device.index):
         raise Incorrect(f"{what} is on {got.device}; the case is on {case.device}")
-    values = got.detach().to(device="cpu", dtype=torch.float64)
+    values = got.detach().cpu().to(torch.float64)
     largest = oracle.abs().max().item() or 1.0
     unit = torch.finfo(dtype).eps / 2
     tolerance = SAFETY * deviation + unit * largest

@@ -631,3 +631,26 @@ def _nth(log, name, number):
     """Where the n-th block of an implementation stands in a log."""
     at = [k for k, entry in enumerate(log) if entry[0] == "block" and entry[3] == name]
     return at[number - 1]
+
+
+class TestRatios:
+    @staticmethod
+    def run_with(rounds_by_replicate, name="b"):
+        run = CaseRun(dataclasses.replace(CASE, implementation=name))
+        for turn, (replicate, seconds) in enumerate(rounds_by_replicate):
+            run.blocks.append({"replicate": replicate, "turn": turn, "rounds": [seconds] * 5})
+        return run
+
+    def test_only_processes_that_hold_both_are_compared(self):
+        # Killed in its first sweep: replicate 0 has a block of one competitor alone.
+        speeds = {3: 1.0, 4: 2.0, 5: 4.0}
+        base = self.run_with([(0, 1.0), *speeds.items()], "nn_rnn")
+        other = self.run_with(list(speeds.items()))
+        found = engine_module.ratio_of(base, other)
+        assert found.ratio == pytest.approx(1.0)
+        assert found.processes == 3
+
+    def test_without_a_common_process_the_sides_are_compared_unpaired(self):
+        base = self.run_with([(0, 1.0), (1, 1.0), (2, 1.0)], "nn_rnn")
+        other = self.run_with([(3, 2.0), (4, 2.0), (5, 2.0)])
+        assert engine_module.ratio_of(base, other).ratio == pytest.approx(2.0)

@@ -14,6 +14,7 @@ FAULTS = {
     "wrong_activation": ("incorrect", "the oracle says"),
     "wrong_weight_gradient": ("incorrect", "the gradient of weight_hh_l0["),
     "wrong_final_state": ("incorrect", "h_n["),
+    "wrong_from_the_third_call": ("incorrect", "output["),
     "wrong_shapes": ("incorrect", "output has shape (2, 2, 8); it must be (3, 2, 8)"),
     "returns_float64": ("incorrect", "output is float64; the case is float32"),
     "raises": ("failed", "ValueError: planted: raised in construction"),

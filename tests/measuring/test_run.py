@@ -17,6 +17,9 @@ CASES = [Case(batch=batch, implementation=name) for batch in (1, 2) for name in 
 DESCRIBED = {
     "torch": "2.13.0",
     "torch_git": "abc",
+    "torch_build": "GCC 13",
+    "cpu_capability": "AVX512",
+    "variables": {},
     "python": "3.11.7",
     "system": "Linux",
     "cpu": {"model": "EPYC", "count": 2},
@@ -394,6 +397,8 @@ class TestRefusingToResume:
         [
             ({"torch": "2.15.0"}, "torch"),
             ({"torch_git": "def"}, "torch_git"),
+            ({"variables": {"OMP_WAIT_POLICY": "passive"}}, "variables.OMP_WAIT_POLICY"),
+            ({"cpu_capability": "AVX2"}, "cpu_capability"),
             ({"python": "3.12.0"}, "python"),
             ({"cpu": {"model": "Xeon", "count": 2}}, "cpu.model"),
             ({"devices": {}}, "devices.cuda"),

@@ -65,6 +65,18 @@ def wrong_when_long(case, layer):
     return spoiled
 
 
+@faulty("wrong_from_the_third_call")
+def wrong_from_the_third_call(case, layer):
+    calls = []
+
+    def spoiled(x, h0):
+        calls.append(1)
+        output, h_n = layer(x, h0)
+        return (output, h_n) if len(calls) < 3 else (output * 1.01, h_n)
+
+    return spoiled
+
+
 @faulty("wrong_final_state")
 def wrong_final_state(case, layer):
     def spoiled(x, h0):

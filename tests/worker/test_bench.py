@@ -219,11 +219,20 @@ class TestCompileRecord:
         bench.prepare(of(implementation="made_up", seq_len=5))
         assert compiles == ["cpu"]
 
-    def test_graphs_that_appear_between_preparing_and_finishing_are_recompilations(
+    def test_graphs_that_appear_after_the_first_block_began_are_recompilations(
         self, bench, compiles
     ):
-        bench.prepare(of(implementation="made_up"))
+        case = of(implementation="made_up")
+        bench.prepare(case)
+        bench.describe(case)
+        bench.block(case, 0.001, 1)
         assert bench.finish() == 2
+
+    def test_graphs_of_preparing_and_describing_are_none(self, bench, compiles):
+        case = of(implementation="made_up")
+        bench.prepare(case)
+        bench.describe(case)
+        assert bench.finish() == 0
 
     def test_another_compiler_pays_for_no_start_of_inductors(self, bench, compiles):
         real = implementations.registered()["made_up"].build

@@ -37,6 +37,9 @@ class StandIn:
         self.device_now += self.queue
         self.queue = 0.0
 
+    def current_stream(self, device):
+        return f"the stream of {device}"
+
     def Event(self, enable_timing=False):  # noqa: N802  # as torch.cuda names it
         assert enable_timing
         return _Event(self)
@@ -46,7 +49,8 @@ class _Event:
     def __init__(self, module):
         self.module = module
 
-    def record(self):
+    def record(self, stream):
+        assert stream == "the stream of cuda:1", "not that of another device"
         self.module.log.append("record")
         self.at = self.module.device_now + self.module.queue
 

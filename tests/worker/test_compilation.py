@@ -161,3 +161,13 @@ class TestStart:
         monkeypatch.setattr(torch, "compile", lambda f, dynamic: f)
         start_compiler(tmp_path, "cpu")
         assert use_cache(tmp_path, "a layer") is False
+
+
+def test_a_program_that_is_wrong_itself_is_not_the_compilers_refusal():
+    @torch.compile(backend="eager")
+    def wrong(x):
+        return x @ torch.ones(3)
+
+    with pytest.raises(RuntimeError) as raised:
+        wrong(torch.ones(2, 2))
+    assert not compiler_refused(raised.value)

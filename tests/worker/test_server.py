@@ -409,3 +409,32 @@ class TestFaultsAreStatuses:
         told = answer(self.spoiled(scale), pass_="inference")
         assert told["status"] == "incorrect"
         assert "gradient" in told["reason"]
+
+
+class TestLostDevice:
+    def test_a_worker_whose_device_is_lost_ends_and_says_why(self, monkeypatch, capsys):
+        ended = []
+
+        def end(status):
+            ended.append(status)
+            raise SystemExit(status)
+
+        def faulty(request):
+            raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+        server = Server()
+        server._operations["block"] = faulty
+        monkeypatch.setattr(os, "_exit", end)
+        with pytest.raises(SystemExit):
+            server.handle({"op": "block"})
+        assert ended == [70]
+        last = capsys.readouterr().err.strip().splitlines()[-1]
+        assert last == "RuntimeError: CUDA error: an illegal memory access was encountered"
+
+    def test_running_out_of_its_memory_is_no_loss(self, monkeypatch):
+        def full(request):
+            raise torch.cuda.OutOfMemoryError("CUDA error: out of memory")
+
+        server = Server()
+        server._operations["block"] = full
+        assert server.handle({"op": "block"})["status"] == "out_of_memory"
