@@ -22,6 +22,9 @@ def journal_path(json_path: Path) -> Path:
     return json_path.with_name(json_path.name + ".journal")
 
 
+_FIRST = b'{"type": "run"'
+
+
 class Journal:
     """Appends records to a journal; a path of None keeps none."""
 
@@ -48,18 +51,16 @@ class Journal:
 def read_journal(path: Path) -> tuple[list[dict[str, Any]], bool]:
     """The records of a journal, and whether its last line was cut; a cut last line is removed.
 
-    A run that was killed while it wrote leaves one; what it held was not finished.
+    A run that was killed while it wrote leaves one; what it held was not finished. A run that was
+    killed before its first whole line leaves no journal or an empty one: no records.
 
     Raises:
-        UserError: there is no journal, it cannot be read, or a line in the middle is damaged.
+        UserError: the journal cannot be read, a line in the middle is damaged, or it is none.
     """
     try:
         data = path.read_bytes()
     except FileNotFoundError:
-        raise UserError(
-            f"--rnn-resume: there is no journal {path.name!r} beside the JSON file; run without "
-            "--rnn-resume first"
-        ) from None
+        return [], False
     except OSError as error:
         raise UserError(f"journal {str(path)!r} cannot be read: {error.strerror}") from error
     records: list[dict[str, Any]] = []
@@ -75,7 +76,8 @@ def read_journal(path: Path) -> tuple[list[dict[str, Any]], bool]:
             break
         records.append(record)
         whole += len(line)
-    if not records or records[0].get("type") != "run":
+    ours = records[0].get("type") == "run" if records else _begins_as_ours(data)
+    if not ours:
         raise UserError(
             f"journal {path.name!r} does not begin as a journal of rnnbench does; remove it and "
             "run without --rnn-resume"
@@ -84,6 +86,11 @@ def read_journal(path: Path) -> tuple[list[dict[str, Any]], bool]:
     if cut:
         os.truncate(path, whole)
     return records, cut
+
+
+def _begins_as_ours(data: bytes) -> bool:
+    """Whether a first line that was cut, maybe to nothing, is one that a run had begun to write."""
+    return _FIRST.startswith(data) or data.startswith(_FIRST)
 
 
 def _record(line: bytes) -> dict[str, Any] | None:

@@ -162,6 +162,11 @@ class Run:
                 f"the last line of {journal_path(self._json_path).name} was cut, as when a run is "
                 "killed while it writes; the line was dropped and its block is measured again"
             )
+        if not records:
+            self.notes.append(
+                f"there was nothing to resume in {journal_path(self._json_path).name}: this run "
+                "started anew"
+            )
         blocks = by_type(records, "block")
         self._resumed_turns = 1 + max((block["turn"] for block in blocks), default=-1)
         self._resumed_replicates = 1 + max((block["replicate"] for block in blocks), default=-1)
@@ -256,7 +261,8 @@ def _differences(then: Any, now: Any, name: str = "") -> list[str]:
 
 def _set_aside(path: Path) -> Path | None:
     """Move an unfinished run's journal out of the way; a finished one is no longer needed."""
-    if path.read_bytes().rstrip().endswith(b'{"type": "end"}'):
+    data = path.read_bytes()
+    if not data or data.rstrip().endswith(b'{"type": "end"}'):
         path.unlink()
         return None
     number = 1

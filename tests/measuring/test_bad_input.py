@@ -181,9 +181,6 @@ class TestResume:
     def test_without_a_json_path(self, refused):
         assert "--rnn-resume needs --benchmark-json" in refused("--rnn-resume", json=None)
 
-    def test_without_a_journal(self, refused):
-        assert "there is no journal 'result.json.journal'" in refused("--rnn-resume")
-
     def test_with_a_journal_that_is_none(self, refused, tmp_path):
         (tmp_path / "result.json.journal").write_text("hello\n")
         assert "does not begin as a journal of rnnbench does" in refused("--rnn-resume")

@@ -122,7 +122,7 @@ def test_damage_before_the_last_line_is_refused_with_its_number(written, line, d
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"\n", b"hello", b'{"type": "run"', json.dumps(BLOCKS[0]).encode() + b"\n", b"{}\n"],
+    [b"\n", b"hello", b"hello\n", json.dumps(BLOCKS[0]).encode() + b"\n", b"{}\n"],
 )
 def test_what_does_not_begin_as_a_journal_is_refused_and_left_alone(path, content):
     path.write_bytes(content)
@@ -131,9 +131,16 @@ def test_what_does_not_begin_as_a_journal_is_refused_and_left_alone(path, conten
     assert path.read_bytes() == content
 
 
-def test_a_missing_one_says_to_run_without_resume(path):
-    with pytest.raises(UserError, match="no journal 'result.json.journal' beside the JSON file"):
-        read_journal(path)
+def test_before_its_first_line_a_run_has_left_none_and_holds_nothing(path):
+    assert read_journal(path) == ([], False)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("content", [b"", b'{"ty', b'{"type": "run"', b'{"type": "run", "identi'])
+def test_a_first_line_that_was_cut_holds_nothing_either(path, content):
+    path.write_bytes(content)
+    assert read_journal(path) == ([], bool(content))
+    assert path.read_bytes() == b""
 
 
 def test_one_that_cannot_be_read_says_why(path):

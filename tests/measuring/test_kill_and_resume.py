@@ -127,3 +127,10 @@ def _after_the_first_finished(journal: Path) -> list[bytes]:
     types = [line[:30] for line in lines]
     finished = [number for number, text in enumerate(types) if b'"finished"' in text]
     return types[finished[0] :] if finished else []
+
+
+def test_a_run_that_was_killed_before_its_journal_began_starts_anew(suite):
+    done = suite("--rnn-resume")
+    assert done.status == 0, done.said
+    assert "there was nothing to resume in result.json.journal: this run started anew" in done.said
+    assert done.measured() == ["nn_rnn", "python_loop"]

@@ -345,10 +345,15 @@ class TestResume:
         with pytest.raises(UserError, match="--rnn-resume needs --benchmark-json"):
             start(path=None, resume=True)
 
-    def test_it_needs_a_journal(self, start, tmp_path):
-        with pytest.raises(UserError, match="there is no journal 'r.json.journal'"):
-            start(resume=True)
-        assert list(tmp_path.iterdir()) == []
+    def test_without_a_journal_it_starts_anew_and_says_so(self, start, tmp_path):
+        run = start(resume=True)
+        assert run.notes == ["there was nothing to resume in r.json.journal: this run started anew"]
+        assert (tmp_path / "r.json.journal").exists()
+
+    def test_an_empty_journal_is_used_and_not_set_aside(self, start, tmp_path):
+        (tmp_path / "r.json.journal").write_bytes(b"")
+        start(resume=True)
+        assert [file.name for file in tmp_path.iterdir()] == ["r.json.journal"]
 
 
 class TestRefusingToResume:
