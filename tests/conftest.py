@@ -81,6 +81,21 @@ def environment(**variables: str) -> dict[str, str]:
     }
 
 
+def finished(
+    command: Sequence[str], folder: Path, variables: Mapping[str, str], timeout: float = 120
+) -> subprocess.CompletedProcess[str]:
+    """Run a command in a folder, with this copy of rnnbench, until it ends; keep what it says."""
+    return subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=folder,
+        env=environment(**variables),
+        timeout=timeout,
+    )
+
+
 def nested_pytest(*arguments: str) -> list[str]:
     """The command of a pytest that has the plugin, whether rnnbench is installed or not."""
     return [sys.executable, "-m", "pytest", "-p", PLUGIN, "-p", "no:cacheprovider", *arguments]
@@ -116,15 +131,8 @@ class Suite:
     ) -> Finished:
         path = self.folder / (json or "result.json")
         given = [] if json is None else [f"--benchmark-json={path}"]
-        done = subprocess.run(
-            self.command(*given, *arguments, **options),
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd=self.folder,
-            env=environment(**(variables or {})),
-            timeout=timeout,
-        )
+        command = self.command(*given, *arguments, **options)
+        done = finished(command, self.folder, variables or {}, timeout)
         return Finished(done.returncode, done.stdout, done.stderr, path)
 
     def start(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
@@ -156,15 +164,8 @@ def nested(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run a pytest with the plugin, but on a test file in this test's folder."""
 
     def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            nested_pytest("-c", os.devnull, "--rootdir", str(tmp_path), *map(str, arguments)),
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd=tmp_path,
-            env=environment(**variables),
-            timeout=120,
-        )
+        command = nested_pytest("-c", os.devnull, "--rootdir", str(tmp_path), *map(str, arguments))
+        return finished(command, tmp_path, variables)
 
     return run
 
@@ -180,15 +181,7 @@ def python_with(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str
     """Run a script in a Python of its own that finds this copy of rnnbench."""
 
     def run(script: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-c", script, *arguments],
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd=tmp_path,
-            env=environment(**variables),
-            timeout=120,
-        )
+        return finished([sys.executable, "-c", script, *arguments], tmp_path, variables)
 
     return run
 

@@ -28,6 +28,10 @@ _SPIN_PAUSE = 0.005
 just answered spin on, and at two threads took 9 % of the next block when it began at once, 0.3 %
 after 5 ms."""
 
+_MOST_WAITING_LOSSES = 3
+"""Workers of a group that may die while they wait without a case being blamed. After that the case
+that is asked next is given up: something in the group ends them, and a run must end too."""
+
 _THREADED_BLOCKS = 2
 """Blocks with several threads are longer by this factor, so that the pause weighs less."""
 
@@ -98,6 +102,7 @@ class Engine:
         self._journal = journal
         self._progress = progress
         self._turn = 0
+        self._waiting_losses = 0
         self.timed_seconds = 0.0
 
     def continue_after(self, turn: int) -> None:
@@ -106,6 +111,10 @@ class Engine:
 
     def measure(self, runs: Sequence[CaseRun], *, time_them: bool = True) -> None:
         """Prepare, verify and time a group of competitors; every run ends with a status."""
+        self._waiting_losses = 0
+        for environment in dict.fromkeys(run.case.environment for run in runs):
+            for slot in range(self._team.slots):
+                self._replace_if_dead(environment, slot)
         self._check(runs)
         alive = [run for run in runs if run.measured]
         for slot in range(self._team.slots):
@@ -227,6 +236,10 @@ class Engine:
         if case.threads > 1:
             time.sleep(_SPIN_PAUSE)
             seconds *= _THREADED_BLOCKS
+        if self._replace_if_dead(case.environment, slot):
+            self._prepare_again(case.environment, slot, alive)
+            if not run.measured:
+                return
         worker = self._team.worker(case.environment, slot)
         self._progress("time", run)
         try:
@@ -241,8 +254,7 @@ class Engine:
         except WorkerLost as lost:
             self._give_up(run, lost)
             self._team.replace(case.environment, slot)
-            others = [x for x in alive if x.case.environment == case.environment and x.measured]
-            self._prepare_slot(others, slot, describe=False)
+            self._prepare_again(case.environment, slot, alive)
             return
         except CaseProblem as problem:
             self._give_up(run, problem)
@@ -252,6 +264,20 @@ class Engine:
         self._journal.append({"type": "block", "case": case.columns(), **block})
         run.blocks.append(block)
         self.timed_seconds += timed_seconds(run, block)
+
+    def _replace_if_dead(self, environment: str, slot: int) -> bool:
+        """Replace a worker that died while it waited: nothing that is asked now is to blame."""
+        dead = not self._team.worker(environment, slot).alive()
+        if not dead or self._waiting_losses >= _MOST_WAITING_LOSSES:
+            return False
+        self._waiting_losses += 1
+        self._team.replace(environment, slot)
+        return True
+
+    def _prepare_again(self, environment: str, slot: int, alive: Sequence[CaseRun]) -> None:
+        """Give a fresh worker the cases that the lost one held."""
+        held = [run for run in alive if run.case.environment == environment and run.measured]
+        self._prepare_slot(held, slot, describe=False)
 
     def _precise(self, alive: Sequence[CaseRun]) -> bool:
         """Whether every estimate, and every ratio to the baseline, is known well enough."""

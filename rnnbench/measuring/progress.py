@@ -48,8 +48,8 @@ class Silent:
         pass
 
 
-class Plain:
-    """One line, written over and over."""
+class Throttled:
+    """What both kinds of bar share: they are drawn a few times a second, with the time left."""
 
     _PERIOD = 0.2
 
@@ -67,7 +67,16 @@ class Plain:
         if now - self._shown < self._PERIOD:
             return
         self._shown = now
-        left = time_left(now - self._begin, done, total)
+        self._draw(done, total, what, time_left(now - self._begin, done, total))
+
+    def _draw(self, done: float, total: int, what: str, left: str) -> None:
+        raise NotImplementedError
+
+
+class Plain(Throttled):
+    """One line, written over and over."""
+
+    def _draw(self, done: float, total: int, what: str, left: str) -> None:
         self._stream.write(f"\r\x1b[2K{done:.0f}/{total} cases  {left}  {what}"[:120])
         self._stream.flush()
 
@@ -76,16 +85,15 @@ class Plain:
         self._stream.flush()
 
 
-class Rich:
+class Rich(Throttled):
     """A bar drawn by rich; not drawn by a thread, which would compute in somebody's turn."""
-
-    _PERIOD = 0.2
 
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
         from rich.progress import Progress as Bar
 
+        super().__init__(stream, clock)
         self._bar = Bar(
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
@@ -97,22 +105,13 @@ class Rich:
             redirect_stdout=False,
             redirect_stderr=False,
         )
-        self._stream = stream
-        self._clock = clock
-        self._begin = clock()
-        self._shown = -1.0
         self._task = self._bar.add_task("", total=1, left="")
 
     def start(self) -> None:
-        self._stream.write("\n")
+        super().start()
         self._bar.start()
 
-    def update(self, done: float, total: int, what: str) -> None:
-        now = self._clock()
-        if now - self._shown < self._PERIOD:
-            return
-        self._shown = now
-        left = time_left(now - self._begin, done, total)
+    def _draw(self, done: float, total: int, what: str, left: str) -> None:
         self._bar.update(self._task, completed=int(done), total=total, description=what, left=left)
         self._bar.refresh()
 

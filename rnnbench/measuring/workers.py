@@ -58,6 +58,9 @@ class Worker(Protocol):
     def ask(self, op: str, timeout: float, **fields: Any) -> dict[str, Any]:
         """Send a request and wait for the answer; raises `CaseProblem` or `WorkerLost`."""
 
+    def alive(self) -> bool:
+        """Whether its process is still there."""
+
     def close(self) -> None:
         """End it."""
 
@@ -140,6 +143,9 @@ class ProcessWorker:
         self.cpu = reply["cpu"]
         return _result(reply)
 
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
     def _read_line(self, timeout: float) -> bytes:
         deadline = time.monotonic() + timeout
         assert self._process.stdout is not None
@@ -215,6 +221,9 @@ class InProcessWorker:
 
     def ask(self, op: str, timeout: float, **fields: Any) -> dict[str, Any]:
         return _result(self._handle({"op": op, **fields}))
+
+    def alive(self) -> bool:
+        return True
 
     def close(self) -> None:
         """Nothing to end."""

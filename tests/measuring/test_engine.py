@@ -26,8 +26,11 @@ class FakeWorker:
         self.team, self.environment, self.slot, self.replicate = team, environment, slot, replicate
         self.prepared = set()
         self.lost = False
+        self.blocks = 0
 
     def ask(self, op, timeout, **fields):
+        if self.lost and self.team.asked_when_dead:
+            raise self.team.asked_when_dead
         assert not self.lost, "a worker that is gone was asked again"
         case = fields.get("case")
         name = case["implementation"] if case else None
@@ -41,6 +44,11 @@ class FakeWorker:
         if case and op != "prepare":
             assert name in self.prepared, f"{op} of {name}, which this worker never prepared"
         return getattr(self, f"_{op}")(fields)
+
+    def alive(self):
+        if self.blocks >= self.team.dies_after.get(self.replicate, float("inf")):
+            self.lost = True
+        return not self.lost
 
     def _check(self, fields):
         reasons = self.team.unsupported
@@ -66,6 +74,7 @@ class FakeWorker:
         return {"backend": "eager", **({"graphs": 1} if name in self.team.compiles else {})}
 
     def _block(self, fields):
+        self.blocks += 1
         seconds = self.team.round_seconds(self.replicate, next(self.team.counter))
         return {
             "start": float(self.team.calls["block", fields["case"]["implementation"]]),
@@ -86,6 +95,8 @@ class FakeTeam:
         self.log, self.asked, self.replaced = [], [], []
         self.calls = Counter()
         self.faults, self.unsupported = {}, {}
+        self.asked_when_dead = None
+        self.dies_after = {}  # replicate -> blocks after which it is gone
         self.compiles, self.compiled_before = set(), set()
         self.recompilations = 0
         self.iterations = 1
@@ -501,6 +512,28 @@ class TestLosses:
         assert all(run.measured and run.stopped and run.blocks for run in runs.values())
         assert team.replaced == [("default", 0)]
         assert len(by_type(measure.records, "finished")) == 3
+
+    def test_one_that_dies_between_two_turns_costs_no_case(self, team, measure):
+        team.dies_after = {1: 2}
+        runs = measure(team)
+        assert all(run.measured and run.stopped for run in runs.values())
+        assert team.replaced == [("default", 1)]
+        blocks = [block["replicate"] for run in runs.values() for block in run.blocks]
+        assert blocks.count(1) == 2, "what it had measured stands"
+        assert set(blocks) == {0, 1, 2}
+
+    def test_one_that_died_between_two_groups_is_replaced_before_it_is_asked(self, team, measure):
+        team.dies_after = {0: 0}
+        runs = measure(team)
+        assert all(run.measured for run in runs.values())
+        assert team.replaced == [("default", 0)]
+
+    def test_workers_that_die_again_and_again_end_the_group_and_not_the_run(self, team, measure):
+        team.dies_after = dict.fromkeys(range(100), 1)
+        team.asked_when_dead = WorkerLost("crashed", "gone")
+        runs = measure(team)
+        assert len(team.replaced) == 3 + len(NAMES), "three losses are excused, then each costs one"
+        assert {run.status for run in runs.values()} == {"crashed"}
 
 
 class TestChecks:

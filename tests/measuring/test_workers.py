@@ -20,7 +20,7 @@ from rnnbench.measuring.workers import (
 )
 
 STAND_IN = """#!{python}
-import json, os, signal, sys, time
+import json, os, signal, sys, threading, time
 
 def answer(**reply):
     print(json.dumps({{"waited": {{"cpu": 0.25, "wall": 2.0}}, "cpu": 1.5, **reply}}), flush=True)
@@ -130,6 +130,14 @@ class TestLosing:
             worker.ask("kill", 5, signal=name)
         assert lost.value.status == "crashed"
         assert lost.value.reason == f"the worker was ended by {name}"
+
+    def test_one_that_ended_while_nobody_asked_is_seen_to_be_gone(self, worker, python):
+        assert worker.alive()
+        idle = ProcessWorker(
+            "new", python(extra="threading.Timer(0.2, os._exit, [1]).start()"), 0, {}
+        )
+        assert wait_until(lambda: not idle.alive())
+        idle.close()
 
     def test_a_kill_for_want_of_memory_is_told_apart(self, worker, monkeypatch):
         before = workers._oom_kills()
