@@ -29,7 +29,7 @@ __all__ = [
     "verdict_of",
 ]
 
-Rounds: TypeAlias = Sequence[float]
+Rounds: TypeAlias = Sequence[float] | NDArray[np.float64]
 Blocks: TypeAlias = Sequence[Rounds]
 Processes: TypeAlias = Sequence[Blocks]
 Verdict: TypeAlias = Literal["faster", "slower", "same", "inconclusive"]

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from rnnbench.cases import Case
 from rnnbench.errors import UserError
 from rnnbench.schema import NOT_MEASURED, SCHEMA_VERSION
 
-__all__ = ["STOPPED", "Examination", "examine", "validate"]
+__all__ = ["STOPPED", "Examination", "examine", "read_document", "validate"]
 
 STOPPED = ("precise", "time spent")
 """Why the measuring of a case ended: its interval was narrow enough, or its time was over."""
+
+_GZIP = b"\x1f\x8b"
 
 _LARGEST = 1e300
 """Numbers beyond are no times, and comparing with them must not overflow."""
@@ -38,16 +42,54 @@ def validate(path: str | os.PathLike[str]) -> list[str]:
 
 def examine(path: str | os.PathLike[str]) -> Examination:
     """Check a result file; never raises for what the file holds."""
-    file = os.fspath(path)
     try:
-        document, constants = _read(Path(file), file)
+        return _examine(os.fspath(path))[1]
     except UserError as error:
         return Examination((str(error),))
+
+
+def read_document(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The content of a valid result file, in the newest schema.
+
+    Raises:
+        UserError: it cannot be read or is not valid; the message names the file and the first
+            field that is wrong.
+    """
+    document, found = _examine(os.fspath(path))
+    if found.problems:
+        more = len(found.problems) - 1
+        others = f" (and {more:,} more; `rnnbench validate` lists them)" if more else ""
+        raise UserError(found.problems[0] + others)
+    checked: dict[str, Any] = document
+    return checked
+
+
+def _examine(file: str) -> tuple[Any, Examination]:
+    document, constants = _read(Path(file), file)
     check = _Check(file)
     for place, constant in constants:
         check.problem(place, f"is {constant}, which JSON does not have; a number must be finite")
+    document = upgraded(document)
     benchmarks, not_measured = _check_document(check, document)
-    return Examination(tuple(check.problems), benchmarks, not_measured)
+    return document, Examination(tuple(check.problems), benchmarks, not_measured)
+
+
+Upgrade: TypeAlias = Callable[[dict[str, Any]], dict[str, Any]]
+
+UPGRADES: dict[int, Upgrade] = {}
+"""By schema version, what makes a document of that version one of the next. Version 1 is the
+first, so there is none yet."""
+
+
+def upgraded(document: Any) -> Any:
+    """A document of an older schema as the newest would have it; others unchanged."""
+    while isinstance(document, dict) and isinstance(document.get("rnnbench"), dict):
+        schema = document["rnnbench"].get("schema")
+        if type(schema) is not int or schema not in UPGRADES:
+            break
+        document = UPGRADES[schema](document)
+        document["rnnbench"]["schema"] = schema + 1
+    return document
 
 
 @dataclass
@@ -60,10 +102,16 @@ class _Constant:
 def _read(path: Path, file: str) -> tuple[Any, list[tuple[str, str]]]:
     try:
         text = path.read_bytes()
+        if text.startswith(_GZIP):
+            text = gzip.decompress(text)
     except FileNotFoundError:
         raise UserError(f"{file}: there is no such file; give the path of a result file") from None
+    except (EOFError, zlib.error):
+        raise UserError(
+            f"{file}: is compressed, but broken or cut off; compress the result again"
+        ) from None
     except (OSError, ValueError) as error:
-        # ValueError: a null character in the path.
+        # ValueError: a null character in the path. OSError also: no gzip after its first bytes.
         reason = getattr(error, "strerror", None) or error
         raise UserError(
             f"{file}: cannot be read: {reason}; give the path of a result file"

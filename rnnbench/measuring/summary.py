@@ -4,14 +4,14 @@ missing.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 
 from rnnbench.cases import Case
 from rnnbench.measuring.engine import CaseRun, baseline_of, ratio_of
+from rnnbench.numbers import format_interval, format_rate, format_ratio, format_seconds
 from rnnbench.statistics import estimate_blocks
 
-__all__ = ["format_interval", "format_seconds", "summary_lines"]
+__all__ = ["summary_lines"]
 
 
 def summary_lines(runs: Sequence[CaseRun], baseline: str) -> Iterator[str]:
@@ -51,7 +51,7 @@ def _table(members: Sequence[CaseRun], baseline: str, several: bool) -> Iterator
             ratio = "1"
         elif base is not None:
             compared = ratio_of(base, run)
-            ratio, interval = _ratio(compared.ratio, compared.low, compared.high)
+            ratio, interval = format_ratio(compared.ratio, compared.low, compared.high)
         name = run.case.implementation + (f" @ {run.case.environment}" if several else "")
         tokens = run.case.seq_len * run.case.batch / estimate.value
         row = [
@@ -60,7 +60,7 @@ def _table(members: Sequence[CaseRun], baseline: str, several: bool) -> Iterator
             format_interval(estimate.value, estimate.low, estimate.high),
             ratio,
             interval,
-            _tokens(tokens),
+            format_rate(tokens),
         ]
         measured.append((estimate.value, row))
     rows += [row for _, row in sorted(measured, key=lambda pair: pair[0])]
@@ -69,50 +69,6 @@ def _table(members: Sequence[CaseRun], baseline: str, several: bool) -> Iterator
         cells = [row[0].ljust(widths[0])]
         cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
         yield "  " + "  ".join(cells).rstrip()
-
-
-def _ratio(ratio: float, low: float | None, high: float | None) -> tuple[str, str]:
-    if low is None or high is None:
-        return f"{ratio:.2f}", "[no replicates]"
-    digits = _digits((high - low) / 2)
-    return f"{ratio:.{digits}f}", f"[{low:.{digits}f}, {high:.{digits}f}]"
-
-
-def _digits(half_width: float) -> int:
-    """Decimals up to the second significant one of the interval's half width; between 0 and 4."""
-    if half_width <= 0:
-        return 4
-    return max(0, min(4, 1 - math.floor(math.log10(half_width))))
-
-
-_UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
-
-
-def _unit(seconds: float) -> tuple[float, str]:
-    return next((unit for unit in _UNITS if seconds >= unit[0]), _UNITS[-1])
-
-
-def format_seconds(value: float, low: float | None, high: float | None) -> str:
-    """A time in the unit that suits it, with the digits that its interval supports."""
-    scale, name = _unit(value)
-    digits = 1 if low is None or high is None else min(3, _digits((high - low) / 2 / scale))
-    return f"{value / scale:.{digits}f} {name}"
-
-
-def format_interval(value: float, low: float | None, high: float | None) -> str:
-    """The interval in the unit of its value; says so where there is none."""
-    if low is None or high is None:
-        return "[no replicates]"
-    scale, _ = _unit(value)
-    digits = min(3, _digits((high - low) / 2 / scale))
-    return f"[{low / scale:.{digits}f}, {high / scale:.{digits}f}]"
-
-
-def _tokens(per_second: float) -> str:
-    for scale, name in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
-        if per_second >= scale:
-            return f"{per_second / scale:.3g}{name}"
-    return f"{per_second:.3g}"
 
 
 def _not_measured(runs: Sequence[CaseRun]) -> Iterator[str]:

@@ -6,7 +6,8 @@ import pytest
 
 from rnnbench.cases import Case
 from rnnbench.measuring.engine import CaseRun
-from rnnbench.measuring.summary import format_interval, format_seconds, summary_lines
+from rnnbench.measuring.summary import summary_lines
+from rnnbench.numbers import format_interval, format_seconds
 
 CASE = Case(seq_len=10, batch=5, input_size=4, hidden_size=8, pass_="inference")
 

@@ -1,0 +1,133 @@
+"""The ratio of two rows, and on which footing it stands: by what the two had in common."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from rnnbench.errors import UserError
+from rnnbench.report.groups import CASE_NAMES, COMPETITOR
+from rnnbench.results import Results
+from rnnbench.statistics import Blocks, Verdict, compare_blocks
+
+__all__ = ["PAIRED", "PAIRINGS", "Pairing", "Ratio", "pairing_of", "ratio_of", "require_paired"]
+
+Pairing: TypeAlias = Literal["same process", "took turns", "same run", "separate runs"]
+
+PAIRINGS: dict[Pairing, str] = {
+    "same process": "took turns block by block in the same processes: drift and a slow process "
+    "hit both alike",
+    "took turns": "took turns block by block, each in processes of its own",
+    "same run": "measured in one run, but not in turns: a drift of the machine in between is not "
+    "in the interval",
+    "separate runs": "measured in separate runs: how much the machine changed between them is not "
+    "in the interval",
+}
+"""Footings of a ratio from the firmest to the weakest, and what each means."""
+
+PAIRED: tuple[Pairing, ...] = ("same process", "took turns")
+"""Those of which the interval holds all that is known to vary."""
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """New time over base time; without an interval below two processes on a side."""
+
+    value: float
+    low: float | None
+    high: float | None
+    verdict: Verdict
+    pairing: Pairing
+    processes: int
+
+    @property
+    def paired(self) -> bool:
+        """Whether the two took turns."""
+        return self.pairing in PAIRED
+
+    @property
+    def tells_apart(self) -> bool:
+        """Whether the interval leaves 1 out."""
+        return self.low is not None and self.high is not None and not self.low <= 1 <= self.high
+
+
+def pairing_of(results: Results, base: int, new: int) -> Pairing:
+    """What two rows have in common."""
+    frame = results.frame
+    if frame.at[base, "run"] != frame.at[new, "run"]:
+        return "separate runs"
+    setting = [name for name in CASE_NAMES if name not in COMPETITOR]
+    if any(frame.at[base, name] != frame.at[new, name] for name in setting):
+        return "same run"
+    same = frame.at[base, "environment"] == frame.at[new, "environment"]
+    return "same process" if same else "took turns"
+
+
+def ratio_of(
+    results: Results,
+    base: int,
+    new: int,
+    *,
+    level: float = 0.95,
+    margin: float = 0.02,
+    pairing: Pairing | None = None,
+    device: bool = False,
+) -> Ratio:
+    """The time of row ``new`` over that of row ``base``, both measured.
+
+    With ``device`` by the device's own clock, which both rows must have. ``pairing`` saves looking
+    it up again where the caller knows it.
+    """
+    pairing = pairing or pairing_of(results, base, new)
+    left, right = (_rounds(results, row, device=device) for row in (base, new))
+    shared = sorted(left.keys() & right.keys()) if pairing != "separate runs" else []
+    one_process = bool(shared) and (
+        pairing == "same process" or _same_environment(results, base, new)
+    )
+    if shared:
+        left = {replicate: left[replicate] for replicate in shared}
+        right = {replicate: right[replicate] for replicate in shared}
+    compared = compare_blocks(
+        list(left.values()),
+        list(right.values()),
+        margin,
+        level=level,
+        warmup_rounds=0,
+        same_process=one_process,
+    )
+    return Ratio(
+        value=compared.ratio,
+        low=compared.low,
+        high=compared.high,
+        verdict=compared.verdict,
+        pairing=pairing,
+        processes=compared.processes,
+    )
+
+
+def require_paired(results: Results, rows: Sequence[int], option: str) -> None:
+    """Refuse rows that did not take turns where only paired ratios were asked for.
+
+    Raises:
+        UserError: two of the rows are from different files.
+    """
+    labels = results.frame.loc[list(rows), "run"].unique().tolist()
+    if len(labels) > 1:
+        paths = [results.runs[label].path for label in labels[:2]]
+        raise UserError(
+            f"{option}: {paths[0]} and {paths[1]} are separate runs, whose cases took no turns; "
+            "measure them in one run, or leave the option out"
+        )
+
+
+def _rounds(results: Results, row: int, *, device: bool) -> dict[int, Blocks]:
+    samples = results.samples[row]
+    if samples is None:
+        raise ValueError(f"row {row} was not measured; compare measured rows only")
+    return {replicate: blocks for replicate, blocks in samples.by_replicate(device=device).items()}
+
+
+def _same_environment(results: Results, base: int, new: int) -> bool:
+    frame = results.frame
+    return bool(frame.at[base, "environment"] == frame.at[new, "environment"])
