@@ -125,7 +125,9 @@ def _rounds(results: Results, row: int, *, device: bool) -> dict[int, Blocks]:
     samples = results.samples[row]
     if samples is None:
         raise ValueError(f"row {row} was not measured; compare measured rows only")
-    return {replicate: blocks for replicate, blocks in samples.by_replicate(device=device).items()}
+    found: dict[int, Blocks] = {}
+    found.update(samples.by_replicate(device=device))
+    return found
 
 
 def _same_environment(results: Results, base: int, new: int) -> bool:
