@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +12,7 @@ from rnnbench.cases import Case
 from rnnbench.errors import UserError
 from rnnbench.measuring.memory import available_memory, replicates_that_fit
 from rnnbench.measuring.options import Options
+from rnnbench.measuring.scratch import Scratch
 from rnnbench.measuring.workers import InProcessWorker, ProcessWorker, Worker
 
 __all__ = ["Team"]
@@ -31,7 +30,7 @@ class Team:
         self._next_replicate = dict.fromkeys(options.environments, first_replicate)
         self._workers: dict[tuple[str, int], Worker] = {}
         self._described: dict[str, dict[str, Any]] = {}
-        self._folder = Path(tempfile.mkdtemp(prefix="rnnbench-"))
+        self._scratch = Scratch()
         self._memory = available_memory()
         self.slots = 0
         self.note: str | None = None
@@ -118,7 +117,7 @@ class Team:
         """End all workers and remove the run's folder."""
         while self._workers:
             self._retire(self._workers.popitem()[1])
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._scratch.remove()
 
     def _retire(self, worker: Worker) -> None:
         self.waited_cpu += worker.waited_cpu
@@ -129,7 +128,9 @@ class Team:
     def _start(self, environment: str, slot: int) -> Worker:
         hello = {
             "plugins": [str(Path(plugin).resolve()) for plugin in self._options.plugins],
-            "cache": str(self._folder / hashlib.sha256(environment.encode()).hexdigest()[:8]),
+            "cache": str(
+                self._scratch.folder / hashlib.sha256(environment.encode()).hexdigest()[:8]
+            ),
             "memory_limit": self._memory,
             "devices": list(self._options.devices),
         }

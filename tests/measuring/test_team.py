@@ -101,7 +101,7 @@ class TestStarting:
         assert caches["old"] != caches["new"]
         folders = {Path(folder).parent for found in caches.values() for folder in found}
         assert len(folders) == 1
-        assert make()._folder not in folders, "another run has another folder"
+        assert make()._scratch.folder not in folders, "another run has another folder"
 
     def test_workers_are_told_plugins_memory_and_devices(
         self, make, started, tmp_path, monkeypatch
@@ -237,7 +237,7 @@ class TestClosing:
         team = make()
         team.start_first()
         team.start_rest([Case()])
-        folder = team._folder
+        folder = team._scratch.folder
         assert folder.is_dir()
         team.close()
         assert all(worker.closed for worker in started)
