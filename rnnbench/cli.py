@@ -14,6 +14,7 @@ import typer
 from rnnbench import __version__
 from rnnbench.errors import UserError
 from rnnbench.grids import AXES, DEFAULT_GRID, grid_names, load_grid, parse_axis
+from rnnbench.report import commands
 
 if TYPE_CHECKING:
     from rnnbench.cases import Case
@@ -163,6 +164,9 @@ def validate(
             typer.echo(f"{file}: valid, {benchmarks}, {found.not_measured:,} not measured")
     if any(found.problems for _, found in examinations):
         raise typer.Exit(_BAD_INPUT)
+
+
+commands.register(app)
 
 
 def _print_version(wanted: bool) -> None:

@@ -314,7 +314,8 @@ def _refuse_twins(files: Sequence[str]) -> None:
 
 def _labels(files: Sequence[str]) -> list[str]:
     """A short name for each file: its own without the endings, numbered where two are alike."""
-    stems = [Path(file).name.removesuffix(".gz").removesuffix(".json") or file for file in files]
+    names = [_unicode(Path(file).name) for file in files]
+    stems = [name.removesuffix(".gz").removesuffix(".json") or name for name in names]
     labels = []
     for index, stem in enumerate(stems):
         alike = stems[:index].count(stem)
@@ -325,11 +326,16 @@ def _labels(files: Sequence[str]) -> list[str]:
     return labels
 
 
+def _unicode(path: str) -> str:
+    """A path as text that any file can hold: of bytes that are no letters, Python keeps halves."""
+    return path.encode("utf-8", "replace").decode("utf-8")
+
+
 def _run(label: str, path: str, document: Mapping[str, Any]) -> Run:
     ours = document["rnnbench"]
     return Run(
         label=label,
-        path=path,
+        path=_unicode(path),
         version=_text(ours.get("version")) or "",
         measured_at=_text(document.get("datetime")) or "",
         grid=ours["grid"],
@@ -414,7 +420,7 @@ def _machine(environment: Mapping[str, Any], device: str) -> dict[str, Any]:
     cpu = environment.get("cpu")
     kind, _, number = device.partition(":")
     described = _item(environment.get("devices"), kind)
-    index = int(number) if number else 0
+    index = int(number[:9] or 0)  # Python reads no number of thousands of digits
     gpus = _items(_item(described, "devices"))
     drivers = _items(_item(described, "driver"))
     gpu = gpus[index] if index < len(gpus) else None
@@ -472,7 +478,7 @@ def _rates(work: Mapping[str, Any], seconds: float) -> dict[str, Any]:
 def _verification(verification: Mapping[str, Any]) -> dict[str, Any]:
     errors, tolerances = verification["error"], verification["tolerance"]
     shares = [error / tolerances[name] for name, error in errors.items() if tolerances.get(name)]
-    return {"oracle": verification["oracle"], "error_share": max(shares, default=None)}
+    return {"oracle": verification["oracle"], "error_share": _number(max(shares, default=None))}
 
 
 def _ran(ran: Mapping[str, Any]) -> dict[str, Any]:
@@ -484,7 +490,7 @@ def _ran(ran: Mapping[str, Any]) -> dict[str, Any]:
         "launches": _whole(ran.get("launches")),
         "launches_per_step": _number(ran.get("launches_per_step")),
         "graphs": _whole(ran.get("graphs")),
-        "breaks": sum(counted.values()) if known else None,
+        "breaks": _whole(sum(counted.values())) if known else None,
         "break_reasons": " | ".join(counted) or None,
         "recompilations": _whole(ran.get("recompilations")),
     }
@@ -495,9 +501,9 @@ def _compile(compiled: Mapping[str, Any] | None) -> dict[str, Any]:
     either = cold or warm
     return {
         "compiler": _text(_item(either, "compiler")),
-        "compile_cold": _number(_item(cold, "seconds")),
-        "compile_warm": _number(_item(warm, "seconds")),
-        "compiler_start": _number(_item(either, "compiler_start")),
+        "compile_cold": _seconds(_item(cold, "seconds")),
+        "compile_warm": _seconds(_item(warm, "seconds")),
+        "compiler_start": _seconds(_item(either, "compiler_start")),
     }
 
 
@@ -536,6 +542,11 @@ def _number(value: Any) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return float(value) if abs(value) < 1e300 else None
+
+
+def _seconds(value: Any) -> float | None:
+    number = _number(value)
+    return number if number is not None and 0 <= number <= 1e12 else None
 
 
 def _whole(value: Any) -> int | None:

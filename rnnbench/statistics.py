@@ -25,6 +25,8 @@ __all__ = [
     "Verdict",
     "compare_blocks",
     "estimate_blocks",
+    "middle_interval",
+    "side_interval",
     "student_t_quantile",
     "verdict_of",
 ]
@@ -122,12 +124,12 @@ def compare_blocks(
     if same_process:
         shifts = np.array([np.median(new_logs[i] - base_logs[i]) for i in range(pairs)])
         value = float(np.median(shifts))
-        interval = _around(value, _paired_interval(shifts, level))
+        paired = _paired_interval(shifts, level)
+        interval = _around(value, paired and (float(paired[0]), float(paired[1])))
     else:
         x = np.array([np.median(blocks) for blocks in base_logs])
         y = np.array([np.median(blocks) for blocks in new_logs])
-        value = float(np.quantile(y, _LOWER_QUARTILE) - np.quantile(x, _LOWER_QUARTILE))
-        interval = _around(value, _shift_interval(x, y, level))
+        value, interval = _shift(x, y, level)
     low, high = (math.exp(interval[0]), math.exp(interval[1])) if interval else (None, None)
     return Comparison(
         ratio=math.exp(value),
@@ -151,6 +153,30 @@ def verdict_of(low: float | None, high: float | None, margin: float) -> Verdict:
     return "faster" if high < 1 else "inconclusive"
 
 
+def middle_interval(
+    values: NDArray[np.float64], level: float = 0.95
+) -> tuple[_Floats, _Floats | None, _Floats | None]:
+    """Return the middle of one number per process, and the interval that its processes give it.
+
+    ``values`` has the shape (processes,) or (processes, columns); the results have one number a
+    column, in the unit of the values. The rule is that of `compare_blocks` in one process: the
+    median, with a signed-rank interval, or Student's where fewer than six processes cannot reach
+    95 %. Both presume that the numbers spread symmetrically. No interval below two processes.
+
+    Raises:
+        ValueError: there is no process, or a level that is no probability.
+    """
+    _check_options(level, 0)
+    if len(values) == 0:
+        raise ValueError("values has no process; give at least one number")
+    middle = np.asarray(np.median(values, axis=0))
+    interval = _paired_interval(values, level)
+    if interval is None:
+        return middle, None, None
+    return middle, np.minimum(interval[0], middle), np.maximum(interval[1], middle)
+
+
+@lru_cache(maxsize=1024)
 def student_t_quantile(probability: float, freedom: float) -> float:
     """Return the t that Student's distribution stays below with `probability`; `freedom` >= 1.
 
@@ -234,6 +260,39 @@ def _around(value: float, interval: _Interval | None) -> _Interval | None:
     return interval and (min(interval[0], value), max(interval[1], value))
 
 
+def side_interval(
+    base: NDArray[np.float64], new: NDArray[np.float64], level: float = 0.95
+) -> tuple[float, float | None, float | None]:
+    """Return new minus base and its interval, from one number for each process of a side.
+
+    The rule is that of `compare_blocks` for two sides with processes of their own, to whose
+    logarithms it is meant to be applied. No interval below two processes on a side.
+
+    Raises:
+        ValueError: a side has no process, or a level that is no probability.
+    """
+    _check_options(level, 0)
+    if min(len(base), len(new)) == 0:
+        raise ValueError("a side has no process; give at least one number each")
+    value, interval = _shift(base, new, level)
+    return (value, *interval) if interval else (value, None, None)
+
+
+def _shift(x: _Floats, y: _Floats, level: float) -> tuple[float, _Interval | None]:
+    """Return how far y is from x by their lower quartiles, and the interval of that."""
+    value = _lower_quartile(y) - _lower_quartile(x)
+    return value, _around(value, _shift_interval(x, y, level))
+
+
+def _lower_quartile(values: _Floats) -> float:
+    """Return the quartile that `numpy.quantile` does, which takes ten times as long for so few."""
+    ordered = np.sort(values)
+    position = _LOWER_QUARTILE * (len(values) - 1)
+    below = int(position)
+    above = min(below + 1, len(values) - 1)
+    return float(ordered[below] + (position - below) * (ordered[above] - ordered[below]))
+
+
 def _shift_interval(x: _Floats, y: _Floats, level: float) -> _Interval | None:
     """Return the shifts d for which x and y - d look alike; None below two values a side.
 
@@ -292,40 +351,58 @@ def _welch_interval(x: _Floats, y: _Floats, level: float) -> _Interval:
     return middle - half, middle + half
 
 
-def _student_interval(values: _Floats, level: float) -> _Interval:
-    """Return Student's interval for the mean, with len(values) - 1 degrees of freedom."""
-    n, middle = len(values), float(values.mean())
-    half = student_t_quantile((1 + level) / 2, n - 1) * float(values.std(ddof=1)) / math.sqrt(n)
+def _student_interval(values: _Floats, level: float) -> tuple[_Floats, _Floats]:
+    """Return Student's interval for the mean of each column, with len(values) - 1 freedom."""
+    n, middle = len(values), values.mean(axis=0)
+    half = student_t_quantile((1 + level) / 2, n - 1) * values.std(axis=0, ddof=1) / math.sqrt(n)
     return middle - half, middle + half
 
 
-def _paired_interval(shifts: _Floats, level: float) -> _Interval | None:
+def _paired_interval(shifts: _Floats, level: float) -> tuple[_Floats, _Floats] | None:
     """Return the signed-rank interval for the middle of symmetric values; Student where few.
 
-    The k-th smallest and largest mean of two values (Hollander, Wolfe and Chicken 2014, 3.3).
+    The k-th smallest and largest mean of two values (Hollander, Wolfe and Chicken 2014, 3.3), for
+    each column by itself.
     """
     n = len(shifts)
     if n < 2:
         return None
-    chance = np.ones(1)  # of each sum of the ranks 1..n, each taken with probability 1/2
-    for rank in range(1, n + 1):
-        chance = np.convolve(chance, np.bincount([0, rank]) / 2)
-    k = int(np.count_nonzero(np.cumsum(chance) <= (1 - level) / 2 + _ROUNDING))
+    k = _signed_rank_limit(n, level)
     if k == 0:
         return _student_interval(shifts, level)
     rows, columns = np.triu_indices(n)
-    means = np.sort(shifts[rows] + shifts[columns]) / 2
-    return float(means[k - 1]), float(means[-k])
+    means = np.sort(shifts[rows] + shifts[columns], axis=0) / 2
+    return means[k - 1], means[-k]
+
+
+@lru_cache(maxsize=256)
+def _signed_rank_limit(n: int, level: float) -> int:
+    """Return which of the means of two, counted from either end, bounds the interval; 0: none."""
+    chance = np.ones(1)  # of each sum of the ranks 1..n, each taken with probability 1/2
+    for rank in range(1, n + 1):
+        chance = np.convolve(chance, np.bincount([0, rank]) / 2)
+    return int(np.count_nonzero(np.cumsum(chance) <= (1 - level) / 2 + _ROUNDING))
 
 
 def _median_interval(values: _Floats, level: float) -> _Interval | None:
-    """Return the order statistics around the median (sign test); Student where few."""
+    """Return an interval for the median from order statistics; Student where few.
+
+    The k-th value from either end bounds the median at a level that jumps from k to k + 1: with
+    eight values from 99.2 to 93.0 %. So the ends lie between the two, where Hettmansperger and
+    Sheather 1986 put them: nearly exact for smooth distributions, symmetric or not.
+    """
     n = len(values)
     if n < 2:
         return None
     tails = np.cumsum([math.comb(n, i) / 2**n for i in range(n)])
     k = int(np.count_nonzero(tails <= (1 - level) / 2 + _ROUNDING))
     if k == 0:
-        return _student_interval(values, level)
+        low, high = _student_interval(values, level)
+        return float(low), float(high)
     ordered = np.sort(values)
-    return float(ordered[k - 1]), float(ordered[n - k])
+    enough, too_little = (1 - 2 * float(tails[i]) for i in (k - 1, k))
+    gap = (enough - level) / (enough - too_little)
+    inward = min(1.0, max(0.0, (n - k) * gap / (k + (n - 2 * k) * gap)))
+    low = ordered[k - 1] + inward * (ordered[k] - ordered[k - 1])
+    high = ordered[n - k] + inward * (ordered[n - k - 1] - ordered[n - k])
+    return float(low), float(high)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 import os
+import re
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -23,7 +25,16 @@ STOPPED = ("precise", "time spent")
 _GZIP = b"\x1f\x8b"
 
 _LARGEST = 1e300
-"""Numbers beyond are no times, and comparing with them must not overflow."""
+"""Numbers beyond mean nothing, and comparing with them must not overflow."""
+
+_SHORTEST, _LONGEST = 1e-15, 1e12
+"""Seconds: no clock tells less, no run takes more, and ratios of these stay finite."""
+
+_MOST = 2**63
+"""Whole numbers beyond have no place in a table."""
+
+_DEEPEST = 100
+"""Levels of lists and objects; far more than a result has, far less than Python can walk."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +136,12 @@ def _read(path: Path, file: str) -> tuple[Any, list[tuple[str, str]]]:
         return met[-1]
 
     try:
-        document = json.loads(text, parse_constant=note)
+        decoded = text.decode(json.detect_encoding(text), "surrogatepass")
+        document = json.loads(decoded, parse_constant=note)
+        if _is_deep(document):
+            raise RecursionError
+        if _HALVES.search(decoded):
+            document = _whole_text(document)
         return document, list(_constants(document, "")) if met else []
     except RecursionError:
         raise UserError(f"{file}: is nested too deeply to be a result file") from None
@@ -135,6 +151,36 @@ def _read(path: Path, file: str) -> tuple[Any, list[tuple[str, str]]]:
         raise UserError(
             f"{file}: is no JSON, or was cut off: {reason}; run the benchmarks again to write it"
         ) from None
+
+
+def _is_deep(document: Any) -> bool:
+    """Whether walking a document could exhaust Python's stack."""
+    level: list[Any] = [[document]]
+    for _ in range(_DEEPEST):
+        level = [
+            item
+            for container in level
+            for item in (container.values() if isinstance(container, dict) else container)
+            if isinstance(item, (dict, list))
+        ]
+        if not level:
+            return False
+    return True
+
+
+# As characters, or as escapes; a pair of escapes is one character and matches too, at no harm.
+_HALVES = re.compile(r"[\ud800-\udfff]|\\u[dD][89a-fA-F]")
+
+
+def _whole_text(value: Any) -> Any:
+    """The same with a replacement character for each half of a pair: no file can hold those."""
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, list):
+        return [_whole_text(item) for item in value]
+    if isinstance(value, dict):
+        return {_whole_text(key): _whole_text(item) for key, item in value.items()}
+    return value
 
 
 def _constants(value: Any, place: str) -> list[tuple[str, str]]:
@@ -149,6 +195,18 @@ def _constants(value: Any, place: str) -> list[tuple[str, str]]:
     return [found for name, item in inner for found in _constants(item, name)]
 
 
+def _overflows(value: Any, place: str) -> Iterator[str]:
+    """Places of numbers such as 1e999, which the parser reads as infinite without a word."""
+    if isinstance(value, float) and math.isinf(value):
+        yield place
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _overflows(item, _join(place, key))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _overflows(item, f"{place}[{index}]")
+
+
 def _join(place: str, key: str) -> str:
     return f"{place}.{key}" if place else key
 
@@ -156,6 +214,13 @@ def _join(place: str, key: str) -> str:
 def _shown(value: Any) -> str:
     """A value in a sentence: its JSON, in ASCII, and cut where it is long."""
     return _cut(json.dumps(value, default=lambda other: getattr(other, "name", "?")), 60)
+
+
+def _visible(place: str) -> str:
+    """A place in a sentence: keys are the file's own, and may hold what moves a cursor."""
+    if not place.isprintable():
+        place = "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in place)
+    return _cut(place)
 
 
 def _cut(text: str, length: int = 300) -> str:
@@ -168,6 +233,12 @@ class _Kind:
 
     what: str
     holds: Callable[[Any], bool]
+    limits: str = ""
+
+    def wanted(self, value: Any) -> str:
+        """What it must be, with its limits where a number may have passed them."""
+        passed = type(value) is int or (type(value) is float and not 1 <= value < _LONGEST)
+        return f"{self.what}, {self.limits}" if self.limits and passed and value > 0 else self.what
 
 
 def _is_number(value: Any) -> bool:
@@ -179,11 +250,23 @@ _LIST = _Kind("a list", lambda value: isinstance(value, list))
 _TEXT = _Kind(
     "text that says something", lambda value: isinstance(value, str) and value.strip() != ""
 )
-_COUNT = _Kind("a whole number of 0 or more", lambda value: type(value) is int and value >= 0)
-_POSITIVE = _Kind("a whole number of 1 or more", lambda value: type(value) is int and value >= 1)
+_COUNT = _Kind(
+    "a whole number of 0 or more",
+    lambda value: type(value) is int and 0 <= value < _MOST,
+    limits="below 2**63",
+)
+_POSITIVE = _Kind(
+    "a whole number of 1 or more",
+    lambda value: type(value) is int and 1 <= value < _MOST,
+    limits="below 2**63",
+)
 _NUMBER = _Kind("a finite number", _is_number)
 _ERROR = _Kind("a finite number of 0 or more", lambda value: _is_number(value) and value >= 0)
-_TIME = _Kind("finite seconds above 0", lambda value: _is_number(value) and value > 0)
+_TIME = _Kind(
+    "finite seconds above 0",
+    lambda value: type(value) in (int, float) and _SHORTEST <= value <= _LONGEST,
+    limits="from 1e-15 to 1e12",
+)
 
 
 def _one_of(words: Sequence[str]) -> _Kind:
@@ -198,7 +281,7 @@ class _Check:
         self.problems: list[str] = []
 
     def problem(self, place: str, what: str) -> None:
-        self.problems.append(f"{self.file}: {place} {what}")
+        self.problems.append(f"{self.file}: {_visible(place)} {what}")
 
     def value(self, value: Any, place: str, kind: _Kind) -> Any:
         """The value; None, and a problem, where it is of another kind."""
@@ -206,7 +289,7 @@ class _Check:
             return value
         # What the JSON must not hold has been told of already.
         if not isinstance(value, _Constant):
-            self.problem(place, f"is {_shown(value)}; it must be {kind.what}")
+            self.problem(place, f"is {_shown(value)}; it must be {kind.wanted(value)}")
         return None
 
     def field(self, table: Mapping[str, Any], place: str, key: str, kind: _Kind) -> Any:
@@ -224,11 +307,12 @@ class _Check:
         if values is None:
             return None
         wrong = [index for index, value in enumerate(values) if not kind.holds(value)]
-        if wrong and not isinstance(values[wrong[0]], _Constant):
+        first = values[wrong[0]] if wrong else None
+        if wrong and not isinstance(first, _Constant):
             more = f" ({len(wrong) - 1} more are not)" if len(wrong) > 1 else ""
             self.problem(
                 f"{_join(place, key)}[{wrong[0]}]",
-                f"is {_shown(values[wrong[0]])}; it must be {kind.what}{more}",
+                f"is {_shown(first)}; it must be {kind.wanted(first)}{more}",
             )
         checked: list[Any] = values
         return checked
@@ -257,6 +341,10 @@ class _Cases:
             case = Case.from_columns(columns)
         except UserError as error:
             self._check.problem(place, f"is no case: {_cut(str(error))}")
+            return
+        large = [name for name, value in columns.items() if type(value) is int and value >= _MOST]
+        if large:
+            self._check.problem(f"{place}.{large[0]}", f"must be {_POSITIVE.what}")
             return
         if case.environment not in self._environments:
             self._check.problem(
@@ -291,6 +379,9 @@ def _check_document(check: _Check, document: Any) -> tuple[int, int]:
         return 0, 0
     for key in ("grid", "options", "load"):
         check.field(ours, "rnnbench", key, _OBJECT)
+    for key in ("grid", "options", "load", "environments"):
+        for place in _overflows(ours.get(key), f"rnnbench.{key}"):
+            check.problem(place, "is a number beyond all that can be read; it must be finite")
     environments = check.field(ours, "rnnbench", "environments", _OBJECT) or {}
     for name, description in environments.items():
         check.value(description, f"rnnbench.environments.{name}", _OBJECT)

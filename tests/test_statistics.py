@@ -17,9 +17,12 @@ from rnnbench.statistics import (
     Processes,
     compare_blocks,
     estimate_blocks,
+    middle_interval,
+    side_interval,
     student_t_quantile,
     verdict_of,
 )
+from rnnbench.statistics import _median_interval as median_interval
 from rnnbench.statistics import _rank_sum_limits as rank_sum_limits
 
 REPEATS = 400
@@ -395,3 +398,74 @@ def test_one_comparison_takes_a_few_milliseconds() -> None:
         compare_blocks(base, new)
         seconds.append(time.perf_counter() - start)
     assert min(seconds) < 0.01
+
+
+# Intervals of numbers by process
+
+
+@pytest.mark.parametrize("count", [3, 5, 6, 7, 8, 12])
+@pytest.mark.parametrize("draw", ["normal", "skewed"])
+def test_median_interval_covers_at_its_level_and_no_more(count: int, draw: str) -> None:
+    rng = np.random.default_rng([13, count])
+    shape = (4000, count)
+    values = (
+        rng.standard_normal(shape)
+        if draw == "normal"
+        else rng.standard_exponential(shape) - math.log(2)  # whose median is 0
+    )
+    held = [low <= 0 <= high for low, high in (median_interval(v, 0.95) or (0, 0) for v in values)]
+    assert abs(np.mean(held) - 0.95) <= 0.02
+
+
+def test_median_interval_lies_between_order_statistics_where_its_authors_put_it() -> None:
+    # n = 8: the first values from the ends hold the median at 254/256, the second at 238/256.
+    share = (254 / 256 - 0.95) / (254 / 256 - 238 / 256)
+    inward = 7 * share / (1 + 6 * share)
+    low, high = median_interval(np.arange(8.0), 0.95) or (0, 0)
+    assert (low, high) == pytest.approx((inward, 7 - inward))
+    exact = median_interval(np.arange(8.0), 238 / 256)
+    assert exact == pytest.approx((1, 6))
+
+
+@pytest.mark.parametrize("level", [0.01, 0.3, 0.5, 0.9, 0.99])
+@pytest.mark.parametrize("count", [2, 5, 6, 7, 8, 9])
+def test_median_interval_holds_the_median_at_every_level(count: int, level: float) -> None:
+    low, high = median_interval(np.arange(count) ** 1.0, level) or (math.nan, math.nan)
+    assert low <= (count - 1) / 2 <= high
+
+
+def test_middle_interval_is_that_of_ratios_in_one_process_for_each_column() -> None:
+    rng = np.random.default_rng(14)
+    for count in (2, 3, 8):
+        shifts = rng.standard_normal((count, 4))
+        value, low, high = middle_interval(shifts)
+        assert low is not None and high is not None
+        for column in range(4):
+            new = [[[math.exp(s)]] for s in shifts[:, column]]
+            expected = compare_blocks([[[1.0]]] * count, new, same_process=True)
+            logs = (value[column], low[column], high[column])
+            assert np.exp(logs) == pytest.approx((expected.ratio, expected.low, expected.high))
+            alone = middle_interval(shifts[:, column])
+            assert [float(x) for x in alone if x is not None] == pytest.approx(logs)
+
+
+def test_side_interval_is_that_of_ratios_of_processes_of_their_own() -> None:
+    rng = np.random.default_rng(15)
+    for count in (2, 3, 8):
+        x, y = rng.standard_normal(count), rng.standard_normal(count)
+        sides = [[[[math.exp(s)]] for s in side] for side in (x, y)]
+        expected = compare_blocks(*sides)
+        found = [math.exp(bound) for bound in side_interval(x, y) if bound is not None]
+        assert found == pytest.approx([expected.ratio, expected.low, expected.high])
+
+
+def test_one_process_has_a_middle_without_an_interval_and_none_is_refused() -> None:
+    value, low, high = middle_interval(np.array([3.0]))
+    assert (float(value), low, high) == (3.0, None, None)
+    assert side_interval(np.array([1.0]), np.array([3.0, 3.0])) == (2.0, None, None)
+    with pytest.raises(ValueError, match="no process"):
+        middle_interval(np.array([]))
+    with pytest.raises(ValueError, match="no process"):
+        side_interval(np.array([]), np.array([1.0]))
+    with pytest.raises(ValueError, match="level"):
+        middle_interval(np.array([1.0, 2.0]), level=0)

@@ -1,0 +1,25 @@
+"""Plots: functions that take a frame and return a figure, drawn without any global state."""
+
+from rnnbench.report.plots.bars import pass_split, ratio_forest
+from rnnbench.report.plots.curves import break_even, roofline
+from rnnbench.report.plots.export import png_bytes, svg_text
+from rnnbench.report.plots.lines import device_comparison, time_against
+from rnnbench.report.plots.maps import speedup_heatmap, winner_map
+from rnnbench.report.plots.raw import rounds_distribution, rounds_over_time
+from rnnbench.report.plots.style import look_of
+
+__all__ = [
+    "break_even",
+    "device_comparison",
+    "look_of",
+    "pass_split",
+    "png_bytes",
+    "ratio_forest",
+    "roofline",
+    "rounds_distribution",
+    "rounds_over_time",
+    "speedup_heatmap",
+    "svg_text",
+    "time_against",
+    "winner_map",
+]
