@@ -14,7 +14,7 @@ import typer
 from rnnbench import __version__
 from rnnbench.errors import UserError
 from rnnbench.grids import AXES, DEFAULT_GRID, grid_names, load_grid, parse_axis
-from rnnbench.report import commands
+from rnnbench.report import commands, recommend_command
 
 if TYPE_CHECKING:
     from rnnbench.cases import Case
@@ -167,6 +167,7 @@ def validate(
 
 
 commands.register(app)
+recommend_command.register(app)
 
 
 def _print_version(wanted: bool) -> None:

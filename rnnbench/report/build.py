@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from rnnbench.errors import UserError
 from rnnbench.report.content import Picture, Report, Section, Table
 from rnnbench.report.crossover import devices
 from rnnbench.report.escaping import clean
 from rnnbench.report.figures import pictures
 from rnnbench.report.limits import limits
+from rnnbench.report.ratios import check_baseline
 from rnnbench.report.reproduce import command_for
 from rnnbench.report.tables import all_tables
 from rnnbench.report.verdict import verdict
 from rnnbench.results import Results
 
-__all__ = ["DEFAULT_BASELINE", "build_report", "check_baseline"]
+__all__ = ["DEFAULT_BASELINE", "build_report"]
 
 DEFAULT_BASELINE = "nn_rnn"
 _MOST_FILES_IN_TITLE = 3
@@ -115,21 +115,6 @@ def build_report(
         sections=sections,
         commands={row: command_for(results, row) for row in results.frame.index.tolist()},
     )
-
-
-def check_baseline(results: Results, baseline: str) -> None:
-    """Refuse a baseline that no measured case has.
-
-    Raises:
-        UserError: the message names those that there are.
-    """
-    known = sorted(results.measured["implementation"].unique().tolist())
-    if known and baseline not in known:
-        names = ", ".join(clean(name) for name in known)
-        raise UserError(
-            f"--baseline {clean(baseline)}: no measured case has this implementation; choose one "
-            f"of {names}"
-        )
 
 
 def _section(plan: _Plan, tables: Mapping[str, Table], drawn: Mapping[str, Picture]) -> Section:

@@ -161,31 +161,19 @@ def export(
 
 
 def _read(files: Sequence[str], baseline: str, *, paired: bool) -> Results:
-    from rnnbench.report.ratios import require_paired
+    from rnnbench.report.ratios import check_baseline, require_paired
     from rnnbench.results import read
 
     results = read(files)
-    _check_baseline(results, baseline)
+    check_baseline(results, baseline)
     if paired:
         require_paired(results, results.measured.index.tolist(), "--paired")
     elif not _have_common_case(results):
-        typer.echo(
-            "note: no two of these files have a case in common, so nothing is compared between "
-            "them; each is reported for itself",
-            err=True,
+        raise UserError(
+            f"{', '.join(files)}: no two of these files have a case in common, so nothing can be "
+            "compared between them; give each to a report of its own"
         )
     return results
-
-
-def _check_baseline(results: Results, baseline: str) -> None:
-    from rnnbench.report.escaping import clean
-
-    known = sorted(results.measured["implementation"].unique().tolist())
-    if known and baseline not in known:
-        raise UserError(
-            f"--baseline {clean(baseline)}: no measured case is of this implementation; give one "
-            f"of {', '.join(clean(name, 60) for name in known)}"
-        )
 
 
 def _have_common_case(results: Results) -> bool:

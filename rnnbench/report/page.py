@@ -219,21 +219,26 @@ def _commands(table: Table, results: Results) -> list[dict[str, Any]]:
 
 
 def _behind(picture: Picture) -> Table:
-    """The numbers of a picture as a table."""
+    """The numbers of a picture as a table, without the columns that say nothing."""
     data = picture.data.head(_BEHIND_ROWS)
-    columns = [data[name].tolist() for name in data]
-    left = f"; the first {_BEHIND_ROWS:,} of {len(picture.data):,} rows"
+    columns = {str(name): [_plain_cell(value) for value in data[name].tolist()] for name in data}
+    kept = {
+        name: cells
+        for name, cells in columns.items()
+        if len(data) < 2 or any(cell.text != cells[0].text for cell in cells)
+    }
+    sentences = ["Times in seconds, sizes in bytes."]
+    if len(kept) < len(columns):
+        sentences.append("Columns in which all rows are alike are left out.")
+    if len(picture.data) > len(data):
+        sentences.append(f"The first {len(data):,} of {len(picture.data):,} rows.")
+    numeric = {str(name) for name in data if pd.api.types.is_numeric_dtype(data[name])}
     return Table(
         name=f"behind-{picture.name}",
         title=f"Numbers behind: {picture.title}",
-        description="Times in seconds, sizes in bytes"
-        + (left if len(picture.data) > _BEHIND_ROWS else "")
-        + ".",
-        columns=[
-            TableColumn(str(name), "right" if pd.api.types.is_numeric_dtype(data[name]) else "left")
-            for name in data
-        ],
-        rows=[[_plain_cell(value) for value in row] for row in zip(*columns, strict=True)],
+        description=" ".join(sentences),
+        columns=[TableColumn(name, "right" if name in numeric else "left") for name in kept],
+        rows=[list(row) for row in zip(*kept.values(), strict=True)],
         data=data,
     )
 

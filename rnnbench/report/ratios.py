@@ -7,11 +7,21 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from rnnbench.errors import UserError
+from rnnbench.report.escaping import clean
 from rnnbench.report.groups import CASE_NAMES, COMPETITOR
 from rnnbench.results import Results
 from rnnbench.statistics import Blocks, Verdict, compare_blocks
 
-__all__ = ["PAIRED", "PAIRINGS", "Pairing", "Ratio", "pairing_of", "ratio_of", "require_paired"]
+__all__ = [
+    "PAIRED",
+    "PAIRINGS",
+    "Pairing",
+    "Ratio",
+    "check_baseline",
+    "pairing_of",
+    "ratio_of",
+    "require_paired",
+]
 
 Pairing: TypeAlias = Literal["same process", "took turns", "same run", "separate runs"]
 
@@ -104,6 +114,20 @@ def ratio_of(
         pairing=pairing,
         processes=compared.processes,
     )
+
+
+def check_baseline(results: Results, baseline: str) -> None:
+    """Refuse a baseline that no measured case has.
+
+    Raises:
+        UserError: the message names those that there are.
+    """
+    known = sorted(results.measured["implementation"].unique().tolist())
+    if known and baseline not in known:
+        raise UserError(
+            f"--baseline {clean(baseline)}: no measured case is of this implementation; give one "
+            f"of {', '.join(clean(name, 60) for name in known)}"
+        )
 
 
 def require_paired(results: Results, rows: Sequence[int], option: str) -> None:

@@ -71,13 +71,15 @@ def render_report(report: Report, results: Results) -> dict[str, bytes]:
     for name in [*(table.name for table in report.tables), *(p.name for p in report.pictures)]:
         if not _WORD.fullmatch(name):
             raise ValueError(f"{name!r} is no name for a file; use lower-case letters and _")
-    files = {"index.html": page.page(report, results, svg=plots.svg_text).encode()}
+    # Each is drawn once, although it goes into the page and into a file.
+    drawn = {id(p.figure): plots.svg_text(p.figure, p.name) for p in report.pictures}
+    whole = page.page(report, results, svg=lambda figure: drawn[id(figure)])
+    files = {"index.html": whole.encode()}
     for table in report.tables:
         files[f"tables/{table.name}.csv"] = to_csv(table).encode()
         files[f"tables/{table.name}.md"] = to_markdown(table).encode()
     for picture in report.pictures:
-        svg = plots.svg_text(picture.figure, background=True)
-        files[f"plots/{picture.name}.svg"] = svg.encode()
+        files[f"plots/{picture.name}.svg"] = plots.on_paper(drawn[id(picture.figure)]).encode()
         files[f"plots/{picture.name}.png"] = plots.png_bytes(picture.figure)
     files["cases.csv"] = frame_bytes(results.frame, ".csv")
     files["cases.json"] = frame_bytes(results.frame, ".json")

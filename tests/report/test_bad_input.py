@@ -1,4 +1,4 @@
-"""What is wrong with files and paths: one line with file and field, status 2, an old report kept."""
+"""Wrong files and paths: one line with file and field, status 2, an earlier report kept."""
 
 import gzip
 import json

@@ -119,16 +119,15 @@ class TestTwoRuns:
         assert err.startswith(f"rnnbench: --paired: {path} and {other} are separate runs")
         assert err.count("\n") == 1
 
-    def test_without_a_common_case_a_note_says_so(self, run, path, tmp_path):
+    def test_without_a_common_case_they_are_refused(self, run, path, tmp_path):
         made = content()
         for entry in [*made["benchmarks"], *made["rnnbench"]["not_measured"]]:
             entry.get("extra_info", {"rnnbench": entry})["rnnbench"]["case"]["batch"] = 99
         strange = write(tmp_path / "strange.json", made)
         status, out, err = run("report", path, strange)
-        assert status == 0
-        assert err.startswith("note: no two of these files have a case in common")
+        assert (status, out) == (2, "")
+        assert err.startswith(f"rnnbench: {path}, {strange}: no two of these files have a case")
         assert err.count("\n") == 1
-        assert "The fastest" in out
 
 
 class TestTable:

@@ -151,11 +151,20 @@ class TestNumbersBehindAPlot:
         assert sorted_texts(columns[1]) == ["no", "yes", "yes"]
         assert sorted_texts(columns[2]) == ["1", "3", "missing"]
 
+    def test_columns_that_do_not_differ_are_left_out(self, shown):
+        frame = pd.DataFrame({"same": ["x", "x"], "none": [None, None], "time": [1.0, 2.0]})
+        picture = Picture("p", "P", "", "", None, frame)
+        text = shown(Report("R", [], [Section("s", "S", pictures=[picture])]))
+        columns = data_of(text)["behind-p"]["columns"]
+        assert [column["heading"] for column in columns] == ["time"]
+        assert "all rows are alike are left out" in text
+        assert columns[0]["texts"] == ["1", "2"]
+
     def test_no_more_than_some_of_very_many_are_there_and_the_page_says_so(self, shown):
         picture = Picture("p", "P", "", "", None, pd.DataFrame({"n": range(3_000)}))
         text = shown(Report("R", [], [Section("s", "S", pictures=[picture])]))
         assert data_of(text)["behind-p"]["rows"] == 2_000
-        assert "the first 2,000 of 3,000 rows" in text
+        assert "The first 2,000 of 3,000 rows." in text
 
 
 class TestTableData:

@@ -140,6 +140,17 @@ class TestEveryPlot:
         assert "var(--plot-ink, #222)" in first
         assert style.INK not in first and style.PAPER not in first
 
+    def test_a_file_gets_paper_behind_the_same_drawing(self, name):
+        svg = plots.svg_text(FIGURES[name]())
+        on_paper = plots.on_paper(svg)
+        first = ET.fromstring(on_paper)[0]
+        assert first.tag.endswith("rect")
+        assert (first.get("width"), first.get("height")) == ("100%", "100%")
+        assert first.get("style") == "fill: #fff"
+        root, rest = svg.split(">", 1)
+        assert on_paper.startswith(root)
+        assert on_paper.endswith(rest)
+
     def test_ids_have_the_prefix_and_all_that_is_referred_to_is_there(self, name):
         svg = plots.svg_text(FIGURES[name](), "p7")
         ids = re.findall(r'\sid="([^"]*)"', svg)

@@ -1,4 +1,4 @@
-"""Recommendations: the planted winner at the nearest shapes, and no word beyond what was measured."""
+"""Recommendations: the planted winner at the nearest shapes, and nothing that was not measured."""
 
 from __future__ import annotations
 

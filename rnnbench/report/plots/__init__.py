@@ -2,7 +2,7 @@
 
 from rnnbench.report.plots.bars import pass_split, ratio_forest
 from rnnbench.report.plots.curves import break_even, roofline
-from rnnbench.report.plots.export import png_bytes, svg_text
+from rnnbench.report.plots.export import on_paper, png_bytes, svg_text
 from rnnbench.report.plots.lines import device_comparison, time_against
 from rnnbench.report.plots.maps import speedup_heatmap, winner_map
 from rnnbench.report.plots.raw import rounds_distribution, rounds_over_time
@@ -12,6 +12,7 @@ __all__ = [
     "break_even",
     "device_comparison",
     "look_of",
+    "on_paper",
     "pass_split",
     "png_bytes",
     "ratio_forest",
