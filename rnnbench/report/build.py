@@ -11,7 +11,6 @@ from rnnbench.report.escaping import clean
 from rnnbench.report.figures import pictures
 from rnnbench.report.limits import limits
 from rnnbench.report.ratios import check_baseline
-from rnnbench.report.reproduce import command_for
 from rnnbench.report.tables import all_tables
 from rnnbench.report.verdict import verdict
 from rnnbench.results import Results
@@ -113,7 +112,6 @@ def build_report(
         title=clean(title) if title else _title(results),
         verdict=verdict(results, baseline),
         sections=sections,
-        commands={row: command_for(results, row) for row in results.frame.index.tolist()},
     )
 
 

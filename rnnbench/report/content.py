@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import pandas as pd
@@ -84,12 +84,11 @@ class Section:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything of a report; ``commands`` holds for each row of a case how to measure it again."""
+    """Everything of a report."""
 
     title: str
     verdict: Sequence[str]
     sections: Sequence[Section]
-    commands: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def tables(self) -> list[Table]:

@@ -13,14 +13,14 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jinja2
 import numpy as np
 import pandas as pd
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from rnnbench.report.content import Cell, Picture, Report, Table, TableColumn
 from rnnbench.report.render import BEST_NOTE, clean
@@ -40,6 +40,7 @@ _STATIC_ROWS = 200
 _BEHIND_ROWS = 2_000
 _LONGEST_TEXT = 4_000
 _LONG_TEXT = 160
+_FOLDED_TEXT = 120
 
 _SIZE = re.compile(r'\s(?:width|height)="[^"]*"')
 
@@ -70,6 +71,7 @@ def page(report: Report, results: Results, *, svg: Callable[[Figure], str]) -> s
         lstrip_blocks=True,
         finalize=_printed,
     )
+    environment.filters["prose"] = _prose
     return environment.get_template("page.html").render(
         report=report,
         runs=results.runs.values(),
@@ -78,6 +80,7 @@ def page(report: Report, results: Results, *, svg: Callable[[Figure], str]) -> s
         style=Markup(style),
         script=Markup(script),
         drawn=drawn,
+        titled=_titled(report, drawn),
         shown={table.name: _shown(table, results) for table in report.tables},
         behind={picture.name: _shown(_behind(picture), results) for picture in report.pictures},
         example=command_for(results, results.frame.index[0]) if len(results.frame) else "",
@@ -97,6 +100,15 @@ def _printed(value: Any) -> Any:
 
 def _clean(text: str) -> str:
     return clean(text, _LONGEST_TEXT)
+
+
+def _prose(text: str) -> Markup:
+    """A sentence for the page; what stands between two backticks is code."""
+    parts = _clean(text).split("`")
+    if len(parts) % 2 == 0:  # one that is left over is no more than a sign
+        parts[-2:] = ["`".join(parts[-2:])]
+    wrapped = (Markup("<code>{}</code>" if at % 2 else "{}") for at in range(len(parts)))
+    return Markup("").join(wrap.format(part) for wrap, part in zip(wrapped, parts, strict=True))
 
 
 def _policy(style: str, script: str) -> str:
@@ -126,7 +138,8 @@ def _hash(text: str) -> str:
 
 def _shown(table: Table, results: Results) -> dict[str, Any]:
     """What the template needs of a table: its first rows as cells, all of them as data."""
-    rows = [[_as_cell(cell) for cell in row] for row in table.rows[:_STATIC_ROWS]]
+    right = [column.align == "right" for column in table.columns]
+    rows = [list(map(_as_cell, row, right)) for row in table.rows[:_STATIC_ROWS]]
     return {
         "table": table,
         "rows": rows,
@@ -135,9 +148,17 @@ def _shown(table: Table, results: Results) -> dict[str, Any]:
     }
 
 
-def _as_cell(cell: Cell) -> dict[str, Any]:
+def _as_cell(cell: Cell, right: bool) -> dict[str, Any]:
     text = _clean(cell.text)
-    return {"text": text, "best": cell.best, "long": len(text) > _LONG_TEXT}
+    css = " ".join(["right"] * right + ["best"] * cell.best)
+    return {
+        # Already escaped: of what a template prints, cells are the most by far.
+        "text": escape(text),
+        "start": escape(text[:_FOLDED_TEXT]),
+        "css": Markup(css),
+        "best": cell.best,
+        "long": len(text) > _LONG_TEXT,
+    }
 
 
 def _data(table: Table, results: Results) -> dict[str, Any]:
@@ -221,11 +242,11 @@ def _commands(table: Table, results: Results) -> list[dict[str, Any]]:
 def _behind(picture: Picture) -> Table:
     """The numbers of a picture as a table, without the columns that say nothing."""
     data = picture.data.head(_BEHIND_ROWS)
-    columns = {str(name): [_plain_cell(value) for value in data[name].tolist()] for name in data}
+    columns = [(str(name), data[name].tolist()) for name in data]
     kept = {
-        name: cells
-        for name, cells in columns.items()
-        if len(data) < 2 or any(cell.text != cells[0].text for cell in cells)
+        name: [_plain_cell(value) for value in values]
+        for name, values in columns
+        if len(values) < 2 or not _all_alike(values)
     }
     sentences = ["Times in seconds, sizes in bytes."]
     if len(kept) < len(columns):
@@ -241,6 +262,12 @@ def _behind(picture: Picture) -> Table:
         rows=[list(row) for row in zip(*kept.values(), strict=True)],
         data=data,
     )
+
+
+def _all_alike(values: Sequence[Any]) -> bool:
+    if _is_missing(values[0]):
+        return all(map(_is_missing, values))
+    return all(not _is_missing(value) and bool(value == values[0]) for value in values)
 
 
 def _plain_cell(value: Any) -> Cell:
@@ -264,6 +291,15 @@ def _json(value: Any) -> str:
 
 
 # --- Plots
+
+
+def _titled(report: Report, drawn: Mapping[str, str]) -> frozenset[str]:
+    """Names of the pictures whose plot shows their title itself: it need not stand twice."""
+    return frozenset(
+        picture.name
+        for picture in report.pictures
+        if f">{escape(_clean(picture.title))}</text>" in drawn[picture.name]
+    )
 
 
 def _inline(document: str, picture: Picture) -> Markup:

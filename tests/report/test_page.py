@@ -133,10 +133,38 @@ class TestOrder:
         assert "width" not in svg and svg["viewbox"] == "0 0 597 200"
         assert data_of(text)["behind-times"]["rows"] == len(results.frame)
 
+    def test_a_title_that_the_plot_shows_itself_is_left_to_those_who_hear(self, results):
+        report = report_of(results, figure=object())
+        bare = page(report, results, svg=stand_in_svg)
+        titled = page(
+            report,
+            results,
+            svg=lambda _: stand_in_svg(_).replace("<rect", "<text>Times</text><rect"),
+        )
+        assert "<h3>Times</h3>" in bare
+        assert '<h3 class="hidden">Times</h3>' in titled
+
     def test_parts_of_the_same_name_are_refused(self, shown):
         table = one_column([Cell("a")])
         with pytest.raises(ValueError, match="two parts of the report are called 't'"):
             shown(Report("R", [], [Section("s", "S", tables=[table, table])]))
+
+
+class TestProse:
+    @pytest.mark.parametrize(
+        ("sentence", "html"),
+        [
+            ("Measure with `pytest suites`.", "Measure with <code>pytest suites</code>."),
+            ("`a` and `<b>`", "<code>a</code> and <code>&lt;b&gt;</code>"),
+            ("one ` alone & free", "one ` alone &amp; free"),
+            ("`a` and ` alone", "<code>a</code> and ` alone"),
+            ("{0} {} %s", "{0} {} %s"),
+        ],
+    )
+    def test_between_two_backticks_stands_code(self, shown, sentence, html):
+        text = shown(Report("R", [sentence], [Section("s", "S", [sentence])]))
+        assert f"<li>{html}</li>" in text
+        assert f"<p>{html}</p>" in text
 
 
 class TestNumbersBehindAPlot:

@@ -9,7 +9,7 @@ from rnnbench.cases import Case
 from rnnbench.errors import UserError
 from rnnbench.grids import AXES, OPTION_PREFIX, load_grid, parse_axis
 from rnnbench.measuring.options import parse_environments
-from rnnbench.report.reproduce import command_for, command_pieces
+from rnnbench.report.reproduce import command_for, command_pieces, commands_for
 from rnnbench.results import read
 from tests.conftest import REPOSITORY, finished, nested_pytest
 from tests.synthetic import Planted, document, environment, write
@@ -90,9 +90,11 @@ class TestSelection:
 
     def test_of_many_rows_the_pieces_are_the_commands(self, quick):
         rows = [81, 3, 40]
+        each = [command_for(quick, row) for row in rows]
         pieces = command_pieces(quick, rows)
-        joined = [" ".join(filter(None, row)) for row in zip(*pieces, strict=True)]
-        assert joined == [command_for(quick, row) for row in rows]
+        assert [" ".join(filter(None, row)) for row in zip(*pieces, strict=True)] == each
+        assert commands_for(quick, rows) == each
+        assert commands_for(quick, []) == []
 
 
 class TestEffort:
