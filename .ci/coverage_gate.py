@@ -10,6 +10,7 @@ LEAST_LINES, LEAST_BRANCHES = 90.0, 85.0
 SIDES = {
     "worker": ("rnnbench/worker", "rnnbench/workloads", "rnnbench/implementations"),
     "coordinator": ("rnnbench/measuring", "rnnbench/grids"),
+    "reporting": ("rnnbench/report", "rnnbench/results.py", "rnnbench/validation.py"),
 }
 
 

@@ -10,7 +10,7 @@ from rnnbench.cases import DEFAULT_ENVIRONMENT, builtin_implementations
 from rnnbench.grids import AXES, OPTION_PREFIX
 from rnnbench.results import Results
 
-__all__ = ["command_for", "command_pieces", "commands_for"]
+__all__ = ["command_for", "command_pieces"]
 
 _START = "pytest suites"
 _END = "--benchmark-json=again.json"
@@ -24,15 +24,7 @@ def command_for(results: Results, row: int) -> str:
     the plug-in of a foreign implementation lies (the command names its file alone), and where the
     Python of a named environment is (the command says PATH, which rnnbench refuses in a sentence).
     """
-    return commands_for(results, [row])[0]
-
-
-def commands_for(results: Results, rows: Iterable[int]) -> list[str]:
-    """The commands of many rows, as `command_for` makes them, in a small part of the time."""
-    return [
-        " ".join(piece for piece in pieces if piece)
-        for pieces in zip(*command_pieces(results, rows), strict=True)
-    ]
+    return " ".join(piece for column in command_pieces(results, [row]) for piece in column if piece)
 
 
 def command_pieces(results: Results, rows: Iterable[int]) -> list[list[str]]:

@@ -371,8 +371,9 @@ class TestTheme:
         playwright.expect(cases.locator("tbody tr")).to_have_count(len(results.frame))
         assert texts(cases) == expected(results)
         assert found.evaluate(self.PAPER) == "rgb(255, 255, 254)"
-        for hidden in ("nav", ".controls", ".pages", ".theme", "td.screen"):
+        for hidden in ("nav", ".controls", ".pages", ".theme", "td.screen", ".sort"):
             assert not found.locator(hidden).first.is_visible(), hidden
+        assert cases.locator("thead .paper").all_inner_texts() == list(SHOWN_COLUMNS)
         found.emulate_media(media="screen")
         playwright.expect(cases.locator("tbody tr")).to_have_count(50)
         assert texts(cases) == expected(results)[:50]

@@ -9,7 +9,7 @@ from rnnbench.cases import Case
 from rnnbench.errors import UserError
 from rnnbench.grids import AXES, OPTION_PREFIX, load_grid, parse_axis
 from rnnbench.measuring.options import parse_environments
-from rnnbench.report.reproduce import command_for, command_pieces, commands_for
+from rnnbench.report.reproduce import command_for, command_pieces
 from rnnbench.results import read
 from tests.conftest import REPOSITORY, finished, nested_pytest
 from tests.synthetic import Planted, document, environment, write
@@ -93,8 +93,6 @@ class TestSelection:
         each = [command_for(quick, row) for row in rows]
         pieces = command_pieces(quick, rows)
         assert [" ".join(filter(None, row)) for row in zip(*pieces, strict=True)] == each
-        assert commands_for(quick, rows) == each
-        assert commands_for(quick, []) == []
 
 
 class TestEffort:

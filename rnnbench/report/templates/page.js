@@ -161,9 +161,11 @@
       this.headings = headings;
       headings.forEach((heading, column) => {
         if (this.data.rows < 2) return;
-        const button = make("button", { type: "button" }, heading.textContent);
+        const text = heading.textContent;
+        const button = make("button", { type: "button", class: "sort" }, text);
         button.addEventListener("click", () => this.turn(column));
-        heading.replaceChildren(button);
+        // Chromium repeats no heading on a printed page that holds a button.
+        heading.replaceChildren(button, make("span", { class: "paper" }, text));
       });
       if (this.data.commands) {
         headings[0].parentElement.append(make("th", { scope: "col", class: "screen" }, "Again"));
