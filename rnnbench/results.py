@@ -6,8 +6,10 @@ raw rounds and what each file says of its run. All times are seconds and all siz
 
 from __future__ import annotations
 
+import gc
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -233,6 +235,23 @@ def read(paths: Paths) -> Results:
     if not files:
         raise UserError("no result file was given; name at least one")
     _refuse_twins(files)
+    with _without_collection():
+        return _read(files)
+
+
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """Reading makes millions of objects and no cycle: the collector would look in vain."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _read(files: Sequence[str]) -> Results:
     rows: list[dict[str, Any]] = []
     samples: list[Samples | None] = []
     runs: dict[str, Run] = {}

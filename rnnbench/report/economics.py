@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeAlias
+from weakref import WeakKeyDictionary
 
 import pandas as pd
 
@@ -47,6 +48,10 @@ _AGAINST = (
 )
 
 
+_KNOWN: WeakKeyDictionary[Results, dict[tuple[str, float], pd.DataFrame]] = WeakKeyDictionary()
+"""The table, the picture and the sentence of one report ask for the same."""
+
+
 def economics(results: Results, baseline: str = "nn_rnn", *, level: float = 0.95) -> pd.DataFrame:
     """Say for each measured row that has a compilation when it has paid for itself.
 
@@ -76,6 +81,13 @@ def economics(results: Results, baseline: str = "nn_rnn", *, level: float = 0.95
     ``recompilations``, ``base``, ``fastest_eager`` (rows, missing where there is none or where it
     is of no use), then the two comparisons.
     """
+    known = _KNOWN.setdefault(results, {})
+    if (baseline, level) not in known:
+        known[baseline, level] = _computed(results, baseline, level)
+    return known[baseline, level].copy()
+
+
+def _computed(results: Results, baseline: str, level: float) -> pd.DataFrame:
     figures = figures_of(results)
     measured = results.measured
     facts = dict(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 from rnnbench.report._processes import figures_of, ratios_of
 from rnnbench.report.ratios import Ratio
@@ -57,6 +58,12 @@ class Winners:
         return self.best if self.reason is None else None
 
 
+_KNOWN: WeakKeyDictionary[Results, dict[tuple[tuple[int, ...], float], Winners]] = (
+    WeakKeyDictionary()
+)
+"""Tables, pictures and sentences of one report ask for the same rows."""
+
+
 def winners_of(results: Results, rows: Sequence[int], level: float = 0.95) -> Winners:
     """Find the fastest of some rows; those that were not measured are left out.
 
@@ -77,6 +84,14 @@ def winners_of(results: Results, rows: Sequence[int], level: float = 0.95) -> Wi
     Raises:
         ValueError: none of the rows was measured.
     """
+    known = _KNOWN.setdefault(results, {})
+    key = (tuple(rows), level)
+    if key not in known:
+        known[key] = _find(results, key[0], level)
+    return known[key]
+
+
+def _find(results: Results, rows: Sequence[int], level: float) -> Winners:
     figures = figures_of(results)
     measured = [row for row in rows if figures.measured[row]]
     if not measured:
