@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import accumulate, chain
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -367,18 +368,31 @@ def _run(label: str, path: str, document: Mapping[str, Any]) -> Run:
 
 def _samples(benchmark: Mapping[str, Any]) -> Samples:
     times = np.array(benchmark["stats"]["data"], dtype=np.float64)
+    entries = benchmark["extra_info"]["rnnbench"]["blocks"]
     blocks = [
         Block(
             replicate=entry["replicate"],
             turn=entry["turn"],
             start=entry["start"],
-            warmup=np.array(entry["warmup"], dtype=np.float64),
+            warmup=warmup,
             rounds=times[slice(*entry["rounds"])],
-            device=np.array(entry.get("device_rounds", ()), dtype=np.float64),
+            device=device,
         )
-        for entry in benchmark["extra_info"]["rnnbench"]["blocks"]
+        for entry, warmup, device in zip(
+            entries,
+            _parts([entry["warmup"] for entry in entries]),
+            _parts([entry.get("device_rounds", ()) for entry in entries]),
+            strict=True,
+        )
     ]
     return Samples(tuple(sorted(blocks, key=lambda block: block.turn)))
+
+
+def _parts(lists: Sequence[Sequence[float]]) -> list[_Floats]:
+    """Lists as views of one array: a file has a hundred thousand blocks."""
+    whole = np.array(list(chain.from_iterable(lists)), dtype=np.float64)
+    ends = list(accumulate(map(len, lists)))
+    return [whole[start:end] for start, end in zip([0, *ends], ends, strict=False)]
 
 
 def _blocks(samples: Samples | None) -> tuple[Block, ...]:

@@ -140,7 +140,7 @@ def _read(path: Path, file: str) -> tuple[Any, list[tuple[str, str]]]:
         document = json.loads(decoded, parse_constant=note)
         if _is_deep(document):
             raise RecursionError
-        if _HALVES.search(decoded):
+        if _has_halves(decoded):
             document = _whole_text(document)
         return document, list(_constants(document, "")) if met else []
     except RecursionError:
@@ -157,19 +157,27 @@ def _is_deep(document: Any) -> bool:
     """Whether walking a document could exhaust Python's stack."""
     level: list[Any] = [[document]]
     for _ in range(_DEEPEST):
-        level = [
-            item
-            for container in level
-            for item in (container.values() if isinstance(container, dict) else container)
-            if isinstance(item, (dict, list))
-        ]
-        if not level:
+        inner: list[Any] = []
+        for container in level:
+            items = container.values() if isinstance(container, dict) else container
+            # Most of a file is lists of numbers, which are passed over at once.
+            if not _CONTAINERS.isdisjoint(map(type, items)):
+                inner += [item for item in items if type(item) in _CONTAINERS]
+        if not inner:
             return False
+        level = inner
     return True
 
 
-# As characters, or as escapes; a pair of escapes is one character and matches too, at no harm.
-_HALVES = re.compile(r"[\ud800-\udfff]|\\u[dD][89a-fA-F]")
+_CONTAINERS = frozenset((dict, list))
+
+
+def _has_halves(text: str) -> bool:
+    """Whether a JSON text may hold halves of surrogate pairs, as characters or as escapes."""
+    return "\\ud" in text or "\\uD" in text or (not text.isascii() and bool(_HALF.search(text)))
+
+
+_HALF = re.compile("[\ud800-\udfff]")
 
 
 def _whole_text(value: Any) -> Any:
@@ -234,6 +242,8 @@ class _Kind:
     what: str
     holds: Callable[[Any], bool]
     limits: str = ""
+    all_hold: Callable[[list[Any]], bool] | None = None
+    """The same for a list, quicker than one by one; may say no where all are right."""
 
     def wanted(self, value: Any) -> str:
         """What it must be, with its limits where a number may have passed them."""
@@ -250,6 +260,8 @@ _LIST = _Kind("a list", lambda value: isinstance(value, list))
 _TEXT = _Kind(
     "text that says something", lambda value: isinstance(value, str) and value.strip() != ""
 )
+_NUMBERS = frozenset((int, float))
+
 _COUNT = _Kind(
     "a whole number of 0 or more",
     lambda value: type(value) is int and 0 <= value < _MOST,
@@ -266,6 +278,10 @@ _TIME = _Kind(
     "finite seconds above 0",
     lambda value: type(value) in (int, float) and _SHORTEST <= value <= _LONGEST,
     limits="from 1e-15 to 1e12",
+    all_hold=lambda values: (
+        _NUMBERS.issuperset(map(type, values))
+        and (not values or (min(values) >= _SHORTEST and max(values) <= _LONGEST))
+    ),
 )
 
 
@@ -295,6 +311,8 @@ class _Check:
     def field(self, table: Mapping[str, Any], place: str, key: str, kind: _Kind) -> Any:
         """The value of a field; None, and a problem, where it is missing or of another kind."""
         if key in table:
+            if kind.holds(table[key]):
+                return table[key]
             return self.value(table[key], _join(place, key), kind)
         self.problem(_join(place, key), f"is missing; it must be {kind.what}")
         return None
@@ -306,7 +324,8 @@ class _Check:
         values = self.field(table, place, key, _LIST)
         if values is None:
             return None
-        wrong = [index for index, value in enumerate(values) if not kind.holds(value)]
+        fine = kind.all_hold is not None and kind.all_hold(values)
+        wrong = [] if fine else [i for i, value in enumerate(values) if not kind.holds(value)]
         first = values[wrong[0]] if wrong else None
         if wrong and not isinstance(first, _Constant):
             more = f" ({len(wrong) - 1} more are not)" if len(wrong) > 1 else ""
@@ -321,7 +340,8 @@ class _Check:
         """An object of which every value is of a kind."""
         values = self.field(table, place, key, _OBJECT)
         for name, value in (values or {}).items():
-            self.value(value, _join(_join(place, key), name), kind)
+            if not kind.holds(value):
+                self.value(value, _join(_join(place, key), name), kind)
 
 
 class _Cases:
@@ -342,10 +362,10 @@ class _Cases:
         except UserError as error:
             self._check.problem(place, f"is no case: {_cut(str(error))}")
             return
-        large = [name for name, value in columns.items() if type(value) is int and value >= _MOST]
-        if large:
-            self._check.problem(f"{place}.{large[0]}", f"must be {_POSITIVE.what}")
-            return
+        for name, value in columns.items():
+            if type(value) is int and value >= _MOST:
+                self._check.value(value, f"{place}.{name}", _POSITIVE)
+                return
         if case.environment not in self._environments:
             self._check.problem(
                 f"{place}.environment",
@@ -448,7 +468,8 @@ _RANGE = _Kind(
     lambda value: (
         isinstance(value, list)
         and len(value) == 2
-        and all(_COUNT.holds(number) for number in value)
+        and _COUNT.holds(value[0])
+        and _COUNT.holds(value[1])
         and value[0] < value[1]
     ),
 )

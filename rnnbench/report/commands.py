@@ -97,7 +97,7 @@ def report(
     made = build_report(results, baseline=baseline, title=title)
     page = write_report(made, results, output)
     _print_sentences(made.verdict)
-    typer.echo(f"The report is {page}")
+    typer.echo(f"The report is {_shown(page)}")
 
 
 def table(
@@ -158,7 +158,7 @@ def export(
     frame = rounds_of(results) if rounds else results.frame
     write_frame(frame, output, files)
     noun = "round" if rounds else "case"
-    typer.echo(f"{output}: {len(frame):,} {noun}{'' if len(frame) == 1 else 's'}")
+    typer.echo(f"{_shown(output)}: {len(frame):,} {noun}{'' if len(frame) == 1 else 's'}")
 
 
 def _read(files: Sequence[str], baseline: str, *, paired: bool) -> Results:
@@ -203,8 +203,13 @@ def _print_report(results: Results, files: Sequence[str], baseline: str) -> None
         else:
             typer.echo(_rendered(found, Format.TERMINAL))
     typer.echo(f"Longer tables: {', '.join(longer)}.")
-    typer.echo(f"`rnnbench table NAME {' '.join(files)}` prints one;")
+    typer.echo(f"`rnnbench table NAME {' '.join(map(_shown, files))}` prints one;")
     typer.echo("`rnnbench report … --output DIR` writes a page with all tables and the plots.")
+
+
+def _shown(path: str | os.PathLike[str]) -> str:
+    """A path as any terminal can show it; bytes that are no letters would end in an error."""
+    return os.fspath(path).encode("utf-8", "replace").decode("utf-8")
 
 
 def _print_sentences(sentences: Iterable[str]) -> None:

@@ -37,7 +37,7 @@ def check_output_folder(path: str | os.PathLike[str], option: str = "--output") 
     Raises:
         UserError: it is a file, its parent is missing, or nothing may be written there.
     """
-    folder = Path(path)
+    folder = _path(path, option)
     kind = _kind(folder, option)
     if kind is None:
         _check_parent(folder, option)
@@ -56,7 +56,7 @@ def check_output_file(
     Raises:
         UserError: it is a folder or a device, an input, or nothing may be written there.
     """
-    file = Path(path)
+    file = _path(path, option)
     kind = _kind(file, option)
     if kind is not None and stat.S_ISDIR(kind):
         raise UserError(f"{option} {_said(file)}: is a folder; give the path of a file")
@@ -127,10 +127,15 @@ def undisturbed() -> Iterator[None]:
             signal.raise_signal(number)
 
 
-def _kind(path: Path, option: str) -> int | None:
-    """The mode of what is at a path, links followed; None where there is nothing."""
+def _path(path: str | os.PathLike[str], option: str) -> Path:
+    # An empty path would be this folder.
     if not os.fspath(path).strip():
         raise UserError(f"{option} is empty; give a path")
+    return Path(path)
+
+
+def _kind(path: Path, option: str) -> int | None:
+    """The mode of what is at a path, links followed; None where there is nothing."""
     try:
         return path.stat().st_mode
     except FileNotFoundError:

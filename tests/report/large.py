@@ -1,49 +1,100 @@
-"""Write a synthetic result of 10,000 cases and 1,050,000 rounds to the file that is named.
+"""Writes a valid result file of 10,000 benchmarks and 1,000,000 rounds, for the test of size.
 
-For the question how long `rnnbench report` takes on a large file, and how much memory. Run from the
-root of the source tree with PYTHONPATH=. set.
+    python -m tests.report.large large.json
+    /usr/bin/time -v rnnbench report large.json --output large
+    /usr/bin/time -v pytest-benchmark compare large.json
+
+The grid is 10 implementations, 5 passes, 2 layouts, 2 devices and 50 shapes. The file says inside
+that it is synthetic.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
+import json
+import random
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from rnnbench.cases import Case
 from rnnbench.schema import PASSES
-from tests.synthetic import Planted, document, write
+from tests.synthetic import GPU, Noise, Planted, document, environment
 
-FACTORS = {
-    "nn_rnn": 1.0,
-    "python_loop": 1.3,
-    "hoisted_loop": 0.95,
-    "torchscript_loop": 1.1,
-    "compiled_loop": 0.8,
-}
-LENGTHS, BATCHES, WIDTHS = (5, 10, 20, 50, 100), (1, 8, 32, 128, 512), (32, 64, 128, 256)
-LAYOUTS, THREADS = ("time_major", "batch_first"), (1, 2)
+IMPLEMENTATIONS = (
+    "nn_rnn",
+    "python_loop",
+    "hoisted_loop",
+    "torchscript_cell",
+    "torchscript_loop",
+    "compiled_cell",
+    "compiled_loop",
+    "compiled_hoisted_loop",
+    "compiled_nn_rnn",
+    "cuda_graph",
+)
+LAYOUTS = ("time_major", "batch_first")
+DEVICES = ("cpu", "cuda")
+SHAPES = tuple(itertools.product((10, 20, 50, 100, 200), (1, 32), (32, 64, 128, 256, 512)))
+REPLICATES, BLOCKS, ROUNDS = 5, 4, 5
+"""100 rounds for each benchmark."""
 
 
-def planted() -> list[Planted]:
-    """5 implementations × 5 passes × 5 lengths × 5 batches × 4 widths × 2 layouts × 2 threads."""
-    found = []
-    axes = (FACTORS, PASSES, LENGTHS, BATCHES, WIDTHS, LAYOUTS, THREADS)
-    for name, pass_, t, b, h, layout, threads in itertools.product(*axes):
-        case = Case(
-            implementation=name,
-            pass_=pass_,
-            seq_len=t,
-            batch=b,
-            hidden_size=h,
-            layout=layout,
-            threads=threads,
+def planted() -> Iterator[Planted]:
+    """Every case, with a time that grows with its work and differs by implementation."""
+    luck = random.Random(0)
+    for (seq_len, batch, hidden), pass_, layout, device in itertools.product(
+        SHAPES, PASSES, LAYOUTS, DEVICES
+    ):
+        per_step = (
+            3e-6 + 4e-9 * batch * hidden if device == "cpu" else 1.2e-5 + 5e-11 * batch * hidden
         )
-        seconds = FACTORS[name] * t * (2e-5 + 2e-10 * b * h * (64 + h)) / threads**0.5
-        cold = 20.0 if name.startswith("compiled") else None
-        found.append(Planted(case, seconds, compile_cold=cold, compile_warm=cold and 2.0))
-    return found
+        for place, implementation in enumerate(IMPLEMENTATIONS):
+            case = Case(
+                seq_len=seq_len,
+                batch=batch,
+                hidden_size=hidden,
+                pass_=pass_,
+                layout=layout,
+                device=device,
+                implementation=implementation,
+            )
+            factor = (1 + PASSES.index(pass_)) * (1 + 0.05 * place) * luck.uniform(0.9, 1.1)
+            compiled = implementation.startswith("compiled")
+            seconds = (1e-5 + per_step * seq_len) * factor
+            yield Planted(
+                case,
+                seconds,
+                device_seconds=seconds * 0.8 if device == "cuda" else None,
+                compile_cold=4.0 if compiled else None,
+                compile_warm=0.5 if compiled else None,
+            )
+
+
+def main(path: Path) -> None:
+    """Write the file."""
+    cases = list(planted())
+    missing = [
+        (dataclasses.replace(entry.case, implementation="scan"), "unsupported", "no scan here")
+        for entry in cases[:: len(IMPLEMENTATIONS) * 5]
+    ]
+    made = document(
+        cases,
+        noise=Noise(),
+        replicates=REPLICATES,
+        blocks=BLOCKS,
+        rounds=ROUNDS,
+        environments={"default": environment(devices=GPU, processes=REPLICATES)},
+        not_measured=missing,
+    )
+    path.write_text(json.dumps(made))
+    rounds = sum(benchmark["stats"]["rounds"] for benchmark in made["benchmarks"])
+    print(  # noqa: T201
+        f"{path}: {len(made['benchmarks']):,} benchmarks, {rounds:,} rounds, "
+        f"{path.stat().st_size / 2**20:.0f} MiB"
+    )
 
 
 if __name__ == "__main__":
-    write(Path(sys.argv[1]), document(planted(), blocks=5, rounds=7))
+    main(Path(sys.argv[1]))

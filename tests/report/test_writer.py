@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,11 @@ class TestContent:
         assert files["index.html"].lower().startswith(b"<!doctype html>")
         assert files["plots/nothing.png"].startswith(b"\x89PNG")
         assert files["plots/nothing.svg"].startswith(b"<svg")
+        (paper,) = ET.fromstring(files["plots/nothing.svg"]).findall(
+            "{http://www.w3.org/2000/svg}rect"
+        )
+        assert paper.get("style") == "fill: #fff"
+        assert b"drawn" in files["plots/nothing.svg"]
         assert len(json.loads(files["cases.json"])["rows"]) == len(results.frame)
         assert files["cases.csv"].startswith(b"run,implementation,")
 
