@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import dataclasses
 import gzip
@@ -175,9 +176,8 @@ def mutations(base: Any) -> st.SearchStrategy[list[tuple[Path, str, Any]]]:
     free = [group for group in groups if _FREE.search(" ".join(map(str, group[0])))]
     case = [group for group in groups if "case" in group[0]]
     place = st.sampled_from(free) | st.sampled_from(groups) | st.sampled_from(case)
-    one = st.tuples(
-        place.flatmap(st.sampled_from), st.sampled_from(CHANGES), st.sampled_from(VALUES)
-    )
+    value = st.sampled_from(VALUES) | st.text(max_size=20) | st.integers() | st.floats()
+    one = st.tuples(place.flatmap(st.sampled_from), st.sampled_from(CHANGES), value)
     return st.lists(one, min_size=1, max_size=4)
 
 
@@ -190,7 +190,7 @@ def mutated(base: Any, changes: Sequence[tuple[Path, str, Any]]) -> Any:
         try:
             for key in above:
                 parent = parent[key]
-            _change(parent, last, change, value)
+            _change(parent, last, change, copy.deepcopy(value))
         except (LookupError, TypeError, AttributeError):
             continue
     return made
@@ -204,7 +204,10 @@ def _change(parent: Any, key: Any, change: str, value: Any) -> None:
     elif change == "empty":
         parent[key] = type(parent[key])()
     elif change == "twice":
-        (parent if isinstance(parent, list) else parent[key]).append(parent[key])
+        if isinstance(parent, list):
+            parent.append(copy.deepcopy(parent[key]))
+        else:
+            parent[key] = parent[key] * 2
     elif change == "wrap":
         parent[key] = [parent[key]]
     elif isinstance(parent, dict):
