@@ -242,19 +242,23 @@ def _split(source: Source) -> Picture | None:
     shared = {n: v for n, v in found[0].fixed.items() if n not in names}
     where = source.rows.words(shared)
     title = "Forward and backward"
-    bars = "full colour is forward, light is backward, the diamond forward_backward by itself"
+    bars = (
+        "full colour is forward, light is backward, Σ their sum, the diamond forward_backward "
+        "by itself; passes do not take turns with each other, so that the machine's state may "
+        "differ between them"
+    )
     return Picture(
         "passes",
         title,
         words.caption(
             where,
-            f"{bars}, with its interval",
+            f"{bars}; its bar is the interval",
             frame["time_low"],
             found[0].others + 1 - len(found),
             "settings",
         ),
         words.split(frame),
-        plots.pass_split(frame, title=title, note=f"{where}. {bars.capitalize()}."),
+        plots.pass_split(frame, title=title, note=f"{where}. {bars[0].upper()}{bars[1:]}."),
         frame,
     )
 

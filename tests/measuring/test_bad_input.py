@@ -9,8 +9,9 @@ OLD = "an older result"
 
 
 def files(folder):
-    """All that lies in a folder; pytest-benchmark makes an empty one for its own storage."""
-    return sorted(path for path in folder.rglob("*") if path.name != ".benchmarks")
+    """All that lies in a folder, but for what is made by pytest-benchmark and by any import."""
+    caches = {".benchmarks", "__pycache__"}
+    return sorted(path for path in folder.rglob("*") if not caches & {path.name, path.parent.name})
 
 
 @pytest.fixture

@@ -295,7 +295,7 @@ class TestBars:
         widths = [patch.get_width() for patch in axes.patches]
         assert widths[:3] == pytest.approx([1e-4, 1.4e-4, 1.41e-4])
         assert widths[3:] == pytest.approx([2e-4, 2.8e-4, 2.82e-4])
-        assert [t.get_text() for t in axes.texts] == ["300 µs", "420 µs", "423 µs"]
+        assert [t.get_text() for t in axes.texts] == ["Σ 300 µs", "Σ 420 µs", "Σ 423 µs"]
 
     def test_an_implementation_without_both_passes_is_left_out(self):
         cut = frame()[~((frame()["implementation"] == "my_cell") & (frame()["pass"] == "backward"))]

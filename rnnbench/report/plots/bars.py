@@ -129,9 +129,9 @@ def pass_split(frame: pd.DataFrame, *, title: str = "", note: str = "") -> Figur
 
     ``frame`` has columns as `rnnbench.load`: ``implementation``, ``pass``, ``time``, ``time_low``,
     ``time_high`` in seconds; and optionally ``setting``, words that head the panels. Rows of the
-    passes ``forward`` (full colour) and ``backward`` (light) make the bars, shortest first; the
-    diamond is ``forward_backward``, measured by itself, with its interval. An implementation that
-    has only one of the two bars is left out.
+    passes ``forward`` (full colour) and ``backward`` (light) make the bars, shortest first, with
+    their sum as a number; the diamond is ``forward_backward``, measured by itself, with its
+    interval. An implementation that has only one of the two bars is left out.
 
     Raises:
         UserError: a column is missing, or no implementation has both passes.
@@ -158,7 +158,7 @@ def pass_split(frame: pd.DataFrame, *, title: str = "", note: str = "") -> Figur
         title=title,
         note=note,
         left=widest + 0.1,
-        right=0.85,
+        right=1.0,
     )
     for axes, (setting, names) in zip(made, whole.items(), strict=True):
         axes.set_title(clean(setting, 44), x=0)
@@ -206,7 +206,7 @@ def _split_bars(axes: Axes, names: dict[str, dict[str, dict[Any, Any]]], most: i
         mine = [v for place, r in joint if place == at for v in (r["time"], r["time_high"])]
         end = max([sums[at], *(float(v) for v in mine if not pd.isna(v))])
         axes.annotate(
-            time_text(float(f"{sums[at]:.3g}")),
+            f"Σ {time_text(float(f'{sums[at]:.3g}'))}",
             (end, at),
             xytext=(6, 0),
             textcoords="offset points",

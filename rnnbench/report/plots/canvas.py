@@ -114,8 +114,8 @@ def panels(
     their left instead, where they share its axis. The title stands at the top, the note below.
     """
     columns = min(columns, count)
-    titles = textwrap.wrap(title, 86)[:3]
-    notes = textwrap.wrap(note, 116)[:6]
+    titles = textwrap.wrap(title, 86, break_on_hyphens=False)[:3]
+    notes = textwrap.wrap(note, 116, break_on_hyphens=False)[:6]
     top = 0.08 + len(titles) * 0.2
     row = above + height + below
     whole = top + math.ceil(count / columns) * row + len(notes) * LINE + 0.1

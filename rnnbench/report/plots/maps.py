@@ -114,10 +114,16 @@ def winner_map(
     for record in known.astype(object).to_dict("records"):
         place = ("" if one else record["pass"], record[x], record[y])
         cells.setdefault(place, []).append(record)
+    drawings: dict[Hashable, dict[tuple[int, int], tuple[str, str, str]]] = {}
+    for (of, at_x, at_y), members in cells.items():
+        at = columns.index(at_x), rows.index(at_y)
+        drawings.setdefault(of, {})[at] = _winner_cell(members)
+    said = [text for of in drawings.values() for _, _, text in of.values()]
+    widest = max(points_wide(line) for text in said for line in text.split("\n")) / 72
     left = 0.5 + max(points_wide(clean(v, 18)) for v in rows) / 72
     figure, made = panels(
         len(passes),
-        columns=_across(columns, left, 1.6),
+        columns=_across(columns, left, widest + 0.1),
         height=0.62 * len(rows),
         above=0.12 if one else 0.3,
         title=title,
@@ -129,11 +135,7 @@ def winner_map(
     for axes, name in zip(made, passes, strict=True):
         if name:
             axes.set_title(clean(name, _LABEL))
-        patches = {
-            (columns.index(at_x), rows.index(at_y)): _winner_cell(members)
-            for (of, at_x, at_y), members in cells.items()
-            if of == name
-        }
+        patches = drawings.get(name, {})
         _grid(axes, columns, rows, x, y if axes in firsts else "", patches)
     return figure
 
