@@ -1,0 +1,1 @@
+"""Regressions: PyTorch versions and states of one's own code against each other, with verdicts."""

@@ -1,0 +1,92 @@
+"""Verdicts on a family of ratios at once, so that many looks do not make noise a regression.
+
+Whoever compares a hundred unchanged cases at 95 % has about five of them outside their intervals.
+Changes are therefore found by the procedure of Benjamini and Hochberg (1995, J. R. Stat. Soc. B
+57, 289-300), in the form that needs intervals alone: of m cases, R are changed if R intervals at
+the level 1 - rate R / m leave 1 out, for the largest such R. So of the changes that are reported
+at most the share ``rate`` is expected to be none, and where nothing changed, one is reported in at
+most that share of all comparisons. The intervals that are shown have that level too, as Benjamini
+and Yekutieli (2005, J. Am. Stat. Assoc. 100, 71-81) make them for what was selected by looking.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from rnnbench.statistics import Verdict, verdict_of
+
+__all__ = ["Bounds", "Finding", "Interval", "judge"]
+
+Bounds: TypeAlias = tuple[float, float | None, float | None]
+Interval: TypeAlias = Callable[[float], Bounds]
+"""The ratio and its ends at a level; ends are None where there are too few processes."""
+
+_POWER = 0.8
+_NORMAL_POWER, _NORMAL_END = 0.8416, 1.9600  # quantiles of the normal distribution at 0.8 and 0.975
+
+
+@dataclass(frozen=True)
+class Finding:
+    """New over base, with the interval that its verdict rests on.
+
+    ``level`` is that of the interval after the adjustment. ``detectable`` is the share by which the
+    new side would have to be slower, or faster, to be found with a chance of about 80 %: the half
+    width of the interval, lengthened by what the normal distribution asks for beyond an even
+    chance. None without an interval.
+    """
+
+    ratio: float
+    low: float | None
+    high: float | None
+    verdict: Verdict
+    level: float
+    detectable: float | None
+
+
+def judge(
+    intervals: Sequence[Interval], *, margin: float = 0.02, rate: float = 0.05
+) -> list[Finding]:
+    """Judge ratios together; ``intervals`` give each one's interval at any level.
+
+    A change that was found is ``slower`` or ``faster``, unless its interval lies within the margin:
+    then, as where none was found and the interval at ``1 - rate`` lies there, it is the ``same``.
+    All else is ``inconclusive``.
+
+    Raises:
+        ValueError: a margin that is not above 0, or a rate that is no probability.
+    """
+    if not (math.isfinite(margin) and margin > 0):
+        raise ValueError(f"margin is {margin!r}; give a fraction above 0, such as 0.02")
+    if not 0 < rate < 1:
+        raise ValueError(f"rate is {rate!r}; give a probability between 0 and 1, such as 0.05")
+    levels = [1 - rate] * len(intervals)
+    bounds = [interval(level) for interval, level in zip(intervals, levels, strict=True)]
+    changed = [index for index, found in enumerate(bounds) if _leaves_one_out(found)]
+    count = len(intervals)
+    # From above: the count falls as the level rises, so the first that holds is the largest.
+    while changed and len(changed) < count:
+        count = len(changed)
+        for index in changed:
+            levels[index] = 1 - rate * count / len(intervals)
+            bounds[index] = intervals[index](levels[index])
+        changed = [index for index in changed if _leaves_one_out(bounds[index])]
+    return [
+        Finding(*found, verdict_of(found[1], found[2], margin), level, _detectable(found))
+        for found, level in zip(bounds, levels, strict=True)
+    ]
+
+
+def _leaves_one_out(bounds: Bounds) -> bool:
+    _, low, high = bounds
+    return low is not None and high is not None and not low <= 1 <= high
+
+
+def _detectable(bounds: Bounds) -> float | None:
+    ratio, low, high = bounds
+    if low is None or high is None:
+        return None
+    half = max(math.log(ratio / low), math.log(high / ratio))
+    return math.exp(half * (1 + _NORMAL_POWER / _NORMAL_END)) - 1
