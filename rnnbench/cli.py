@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rnnbench import __version__
+from rnnbench.axis_options import AXIS_PREFIX, axis_options, axis_overrides
 from rnnbench.errors import UserError
-from rnnbench.grids import AXES, DEFAULT_GRID, grid_names, load_grid, parse_axis
+from rnnbench.grids import DEFAULT_GRID, grid_names, load_grid
+from rnnbench.regressions import compare_command, noise_command, versions_command
 from rnnbench.report import commands, recommend_command
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["app", "main"]
 
 _BAD_INPUT = 2
-_PREFIX = "--"
 
 # Without rich: its import alone takes longer than all that a help text needs.
 app = typer.Typer(
@@ -33,44 +33,9 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-_Command = TypeVar("_Command", bound=Callable[..., None])
-
-
-def _axis_options(command: _Command) -> _Command:
-    """Give a command that takes ``**axes`` an option for each axis, from the table of axes."""
-    options = [
-        inspect.Parameter(
-            # Not the bare name: ``pass`` is none that Python allows.
-            f"axis_{axis.name}",
-            inspect.Parameter.KEYWORD_ONLY,
-            default=None,
-            annotation=Annotated[
-                str | None,
-                typer.Option(
-                    _PREFIX + axis.option,
-                    help=axis.help,
-                    metavar="VALUE,…",
-                    show_default=False,
-                ),
-            ],
-        )
-        for axis in AXES.values()
-    ]
-    signature = inspect.signature(command, eval_str=True)
-    own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
-    complete = signature.replace(parameters=[*own, *options])
-    command.__signature__ = complete  # type: ignore[attr-defined]
-    command.__annotations__ = {name: p.annotation for name, p in complete.parameters.items()}
-    return command
-
-
-def _overrides(axes: Mapping[str, str | None]) -> dict[str, tuple[Any, ...]]:
-    given = {name.removeprefix("axis_"): text for name, text in axes.items() if text is not None}
-    return {name: parse_axis(name, text, prefix=_PREFIX) for name, text in given.items()}
-
 
 @app.command("list")
-@_axis_options
+@axis_options
 def list_cases(
     *,
     grid: Annotated[
@@ -78,7 +43,11 @@ def list_cases(
     ] = DEFAULT_GRID,
     plugin: Annotated[
         list[str] | None,
-        typer.Option(metavar="FILE.py", help="A file with implementations of yours; repeatable."),
+        typer.Option(
+            metavar="[NAME=]FILE.py",
+            help="A file with implementations of yours, with NAME= in that environment alone; "
+            "repeatable.",
+        ),
     ] = None,
     python: Annotated[
         list[str] | None,
@@ -97,11 +66,11 @@ def list_cases(
     environments = parse_environments(python or (), "--python")
     _, cases, _ = plan_cases(
         load_grid(grid),
-        _overrides(axes),
+        axis_overrides(axes),
         plugins=plugins,
         environments=environments,
         cores=len(usable_cores()),
-        prefix=_PREFIX,
+        prefix=AXIS_PREFIX,
     )
     reasons = capabilities.unsupported(cases, plugins=plugins, environments=environments)
     lines = _as_json(cases, reasons) if as_json else _as_text(cases, reasons)
@@ -168,6 +137,9 @@ def validate(
 
 commands.register(app)
 recommend_command.register(app)
+versions_command.register(app)
+compare_command.register(app)
+noise_command.register(app)
 
 
 def _print_version(wanted: bool) -> None:

@@ -136,7 +136,10 @@ ROUND_COLUMNS = (
 
 @dataclass(frozen=True)
 class Run:
-    """What a file says of the run that wrote it; its parts are as design and schema name them."""
+    """What a file says of the run that wrote it; its parts are as design and schema name them.
+
+    Files that were split from one result have the same ``run_id``; it is empty in older files.
+    """
 
     label: str
     path: str
@@ -147,6 +150,7 @@ class Run:
     environments: Mapping[str, Mapping[str, Any]]
     load: Mapping[str, Any]
     notes: tuple[str, ...]
+    run_id: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -363,6 +367,7 @@ def _run(label: str, path: str, document: Mapping[str, Any]) -> Run:
         environments=ours["environments"],
         load=ours["load"],
         notes=tuple(str(note) for note in _items(ours.get("notes"))),
+        run_id=_text(ours.get("run_id")) or "",
     )
 
 

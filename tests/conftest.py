@@ -6,7 +6,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -71,12 +72,19 @@ class Finished:
         return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+LOCK = Path(tempfile.gettempdir()) / f"rnnbench-tests.{os.getpid()}.lock"
+
+
 def environment(**variables: str) -> dict[str, str]:
-    """Environment variables with which a Python finds this copy of rnnbench."""
+    """Environment variables with which a Python finds this copy of rnnbench.
+
+    With a lock of these tests alone: they say nothing of time, so nobody need wait for them.
+    """
     path = [variables.pop("PYTHONPATH", ""), str(PACKAGE_ROOT), os.environ.get("PYTHONPATH", "")]
     return {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(entry for entry in path if entry),
+        "RNNBENCH_LOCK": str(LOCK),
         **variables,
     }
 
@@ -221,6 +229,12 @@ def workers_of() -> Callable[[int], set[int]]:
 def is_alive() -> Callable[[int], bool]:
     """Whether a process is there and is a worker; another one may have got its number since."""
     return lambda pid: pid in _workers()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _lock_is_removed() -> Iterator[None]:
+    yield
+    LOCK.unlink(missing_ok=True)
 
 
 @pytest.fixture(scope="session", autouse=True)

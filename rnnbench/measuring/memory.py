@@ -15,7 +15,10 @@ _STATES_KEPT = 8
 """Copies of the T·B·H states that a layer in training is reckoned to hold: the output, what each
 step keeps for its gradient, and temporaries. An estimate for planning, not a measurement."""
 
-_SPARE = 256 << 20
+_SPARE = 64 << 20
+_COMPILER = 256 << 20
+"""What a worker is reckoned to need beyond its start and its case; with torch.compile more."""
+
 _SHARE = 0.8
 
 
@@ -49,14 +52,21 @@ def largest_case(cases: Sequence[Case]) -> int:
 
 
 def replicates_that_fit(
-    asked: int, environments: int, worker: int | None, cases: Sequence[Case], available: int | None
+    asked: int,
+    environments: int,
+    worker: int | None,
+    cases: Sequence[Case],
+    available: int | None,
+    *,
+    compiles: bool = True,
 ) -> int:
     """How many workers of each environment fit; at most ``asked``, and 0 when not even one does.
 
-    ``worker``: bytes that a worker holds before it has built anything.
+    ``worker``: bytes of its own that a worker holds before it has built anything; ``compiles``:
+    whether torch.compile will run in it.
     """
     if worker is None or available is None:
         return asked
     on_host = [case for case in cases if case.device == "cpu"]
-    each = worker + largest_case(on_host) + _SPARE
+    each = worker + largest_case(on_host) + (_COMPILER if compiles else _SPARE)
     return min(asked, int(available * _SHARE / (each * environments)))

@@ -13,7 +13,7 @@ from rnnbench.cases import DEFAULT_ENVIRONMENT
 from rnnbench.cores import usable_cores
 from rnnbench.errors import UserError
 
-__all__ = ["Options", "parse_environments"]
+__all__ = ["Options", "parse_environments", "parse_planted", "split_plugin"]
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,8 @@ class Options:
     ``precision`` is the half width of an interval, relative to its middle, at which a group of
     competitors stops before its time is spent. ``cores``: those that blocks run on. ``devices``:
     those that the command line asked for by name, which must be there; a grid's own may be missing.
+    ``plugins``: files for every environment, or ``NAME=FILE`` for that one alone. ``planted``: the
+    share by which each call is made longer in an environment, to see whether that is found.
     """
 
     seconds: float = 1.0
@@ -39,6 +41,7 @@ class Options:
     cores: tuple[int, ...] = field(default_factory=usable_cores)
     devices: tuple[str, ...] = ()
     plugins: tuple[str, ...] = ()
+    planted: Mapping[str, float] = field(default_factory=dict)
     environments: Mapping[str, str] = field(
         default_factory=lambda: {DEFAULT_ENVIRONMENT: sys.executable}
     )
@@ -60,6 +63,33 @@ class Options:
                 f"--rnn-cores names core {min(missing)}, which this process may not use; it may "
                 f"use {', '.join(map(str, usable_cores()))}"
             )
+        for plugin in self.plugins:
+            split_plugin(plugin, self.environments)
+        for name in self.planted:
+            if name not in self.environments:
+                raise UserError(
+                    f"--rnn-planted names the environment {name!r}, which was not given; there "
+                    f"{'is' if len(self.environments) == 1 else 'are'} "
+                    f"{', '.join(self.environments)}"
+                )
+
+    def plugins_of(self, environment: str) -> list[str]:
+        """Files of the plug-ins that an environment loads, in the order in which they were given.
+
+        A file that is for one environment is not there in the others, so two states of one file
+        can register the same names, each in an environment of its own.
+        """
+        split = [split_plugin(plugin, self.environments) for plugin in self.plugins]
+        return [file for name, file in split if name in (None, environment)]
+
+    def named_plugins(self) -> list[tuple[str, Path]]:
+        """Each plug-in and its name in a result: its file's, after ``NAME=`` if that was given."""
+        named = []
+        for plugin in self.plugins:
+            environment, file = split_plugin(plugin, self.environments)
+            prefix = "" if environment is None else f"{environment}="
+            named.append((prefix + Path(file).name, Path(file)))
+        return named
 
     def cores_for(self, threads: int) -> list[int]:
         """The cores on which every competitor with that many threads takes its turns.
@@ -81,8 +111,52 @@ class Options:
             "seed": self.seed,
             "in_process": self.in_process,
             "cores": list(self.cores),
-            "plugins": [Path(plugin).name for plugin in self.plugins],
+            "plugins": [name for name, _ in self.named_plugins()],
+            "planted": dict(self.planted),
         }
+
+
+def parse_planted(texts: Sequence[str]) -> dict[str, float]:
+    """Read ``NAME=SHARE`` options, the share as ``5%`` or ``0.05``.
+
+    Raises:
+        UserError: an option is of another form, or its share is not above 0 and at most 1.
+    """
+    planted = {}
+    for text in texts:
+        name, _, share = text.partition("=")
+        share = share.strip()
+        try:
+            value = float(share.removesuffix("%")) / (100 if share.endswith("%") else 1)
+        except ValueError:
+            value = 0.0
+        if not name or not 0 < value <= 1:
+            raise UserError(
+                f"--rnn-planted {text!r} is not NAME=SHARE with a share above 0 and at most 1; "
+                "give for example slower=5%"
+            )
+        planted[name] = value
+    return planted
+
+
+def split_plugin(text: str, environments: Mapping[str, str]) -> tuple[str | None, str]:
+    """The environment that a plug-in is for, None for all of them, and its file.
+
+    Raises:
+        UserError: it is for an environment that there is none of.
+    """
+    name, equals, file = text.partition("=")
+    if not equals:
+        return None, text
+    if name in environments:
+        return name, file
+    # A path may hold a "=" of its own.
+    if not name.replace("-", "_").replace(".", "_").isidentifier() or Path(text).exists():
+        return None, text
+    raise UserError(
+        f"plug-in {text!r} is for an environment {name!r}, which was not given; there "
+        f"{'is' if len(environments) == 1 else 'are'} {', '.join(environments)}"
+    )
 
 
 def parse_environments(texts: Sequence[str], option: str = "--rnn-python") -> dict[str, str]:

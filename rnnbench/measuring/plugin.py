@@ -15,7 +15,8 @@ from rnnbench.grids import AXES, OPTION_PREFIX, Grid, Value, load_grid, parse_ax
 from rnnbench.measuring import recording
 from rnnbench.measuring.engine import CaseRun, result_of
 from rnnbench.measuring.load import load_note
-from rnnbench.measuring.options import Options, parse_environments
+from rnnbench.measuring.lock import MachineLock
+from rnnbench.measuring.options import Options, parse_environments, parse_planted
 from rnnbench.measuring.planning import plan_cases
 from rnnbench.measuring.progress import make_progress
 from rnnbench.measuring.run import Run
@@ -33,6 +34,7 @@ class Plan:
         self.grid = grid
         self.cases = cases
         self.run: Run | None = None
+        self.lock: MachineLock | None = None
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -54,10 +56,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         )
     group.addoption(
         "--rnn-plugin",
-        metavar="FILE.py",
+        metavar="[NAME=]FILE.py",
         action="append",
         default=[],
-        help="a file that registers implementations of your own (repeatable)",
+        help="a file that registers implementations of your own, with NAME= only in the "
+        "environment of that name (repeatable)",
     )
     group.addoption(
         "--rnn-python",
@@ -66,6 +69,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=[],
         help="measure in that Python, which needs nothing but torch; give it once for each "
         "environment to compare (default: the Python that runs pytest)",
+    )
+    group.addoption(
+        "--rnn-planted",
+        metavar="NAME=SHARE",
+        action="append",
+        default=[],
+        help="make each call longer by that share, such as 5%%, in the environment of that name, "
+        "to see whether a comparison finds it; the result says so (repeatable, CPU only)",
     )
     group.addoption(
         "--rnn-replicates",
@@ -112,6 +123,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--rnn-resume",
         action="store_true",
         help="go on from the journal beside the JSON file; measures nothing twice",
+    )
+    group.addoption(
+        "--rnn-no-lock",
+        action="store_true",
+        help="measure also while another run does on this machine; the result says so",
     )
     group.addoption(
         "--rnn-in-process",
@@ -164,6 +180,7 @@ def _options(config: pytest.Config, grid: Grid, devices: Sequence[Value]) -> Opt
         devices=tuple(str(device) for device in devices),
         plugins=tuple(config.getoption("rnn_plugin")),
         environments=parse_environments(config.getoption("rnn_python")),
+        planted=parse_planted(config.getoption("rnn_planted")),
     )
 
 
@@ -254,8 +271,28 @@ def pytest_runtestloop(session: pytest.Session) -> None:
     progress = make_progress()
     run = Run(plan.options, grid, cases, recording.json_path(config), progress)
     with _as_usage_error():
-        run.start()
+        plan.lock = _machine_lock(config)
+        try:
+            run.start()
+        except BaseException:
+            _release(plan)
+            raise
+    if plan.lock is not None and plan.lock.note is not None:
+        run.notes.append(plan.lock.note)
     plan.run = run
+
+
+def _machine_lock(config: pytest.Config) -> MachineLock | None:
+    if recording.times_nothing(config):
+        return None
+    command = " ".join(["pytest", *map(str, config.invocation_params.args)])
+    return MachineLock(command, insist=not config.getoption("rnn_no_lock"))
+
+
+def _release(plan: Plan) -> None:
+    if plan.lock is not None:
+        plan.lock.release()
+        plan.lock = None
 
 
 @pytest.fixture
@@ -307,6 +344,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         if run.reported():
             recording.save_without_benchmarks(session.config)
         run.close()
+        _release(session.config.stash[_PLAN])
 
 
 def pytest_terminal_summary(

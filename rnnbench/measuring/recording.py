@@ -26,6 +26,7 @@ __all__ = [
     "prepare_session",
     "record",
     "save_without_benchmarks",
+    "times_nothing",
     "write_atomically",
 ]
 
@@ -49,6 +50,11 @@ def json_path(config: pytest.Config) -> Path | None:
 def is_disabled(benchmark: Any) -> bool:
     """Whether ``--benchmark-disable`` asked for no timing."""
     return bool(benchmark.disabled)
+
+
+def times_nothing(config: pytest.Config) -> bool:
+    """Whether ``--benchmark-disable`` holds for the whole run."""
+    return bool(_session(config).disabled)
 
 
 def check_json_path(config: pytest.Config) -> None:

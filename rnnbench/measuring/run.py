@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,12 @@ class Run:
             group = groups.setdefault(run.case.group, [])
             group.append(run)
             self._group_of[run.case] = group
-        self.notes: list[str] = []
+        self.notes: list[str] = [
+            f"a slowdown of {share:.1%} was planted in the environment {name}"
+            for name, share in options.planted.items()
+        ]
+        # Files that are split from one result know by it that their cases took turns.
+        self._id = uuid.uuid4().hex
         self._json_path = json_path
         self._progress = progress
         self._finished: set[Case] = set()
@@ -70,6 +76,7 @@ class Run:
             if records:
                 self._refuse_if_different(records[0]["identity"], identity)
                 self._take_over(records)
+                self._id = records[0].get("run_id", self._id)
             self._open_journal(identity, fresh=not records)
             if len(self._finished) < len(self.runs):
                 self._team.start_rest(list(self.runs))
@@ -117,6 +124,7 @@ class Run:
         return {
             "schema": SCHEMA_VERSION,
             "version": __version__,
+            "run_id": self._id,
             "grid": self.grid,
             "options": {**self.options.as_dict(), "replicates_run": self._team.slots},
             "environments": self._team.environments(),
@@ -196,8 +204,8 @@ class Run:
                 key: value for key, value in self.options.as_dict().items() if key != "plugins"
             },
             "plugins": {
-                Path(plugin).name: hashlib.sha256(Path(plugin).read_bytes()).hexdigest()
-                for plugin in self.options.plugins
+                name: hashlib.sha256(file.read_bytes()).hexdigest()
+                for name, file in self.options.named_plugins()
             },
             "environments": environments,
         }
@@ -237,7 +245,7 @@ class Run:
                 )
         self._journal = Journal(path)
         started = {"type": "run" if fresh else "resumed", "identity": identity}
-        self._journal.append({**started, "time": time.time()})
+        self._journal.append({**started, "run_id": self._id, "time": time.time()})
 
 
 def _names_only(devices: dict[str, Any]) -> dict[str, Any]:

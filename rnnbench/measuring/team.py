@@ -65,7 +65,19 @@ class Team:
         memories = [worker.hello["memory"] for worker in self._workers.values()]
         largest = max((memory for memory in memories if memory is not None), default=None)
         asked = self._options.replicates
-        fit = replicates_that_fit(asked, environments, largest, cases, self._memory)
+        compilers = {
+            name: described.get("compiler")
+            for worker in self._workers.values()
+            for name, described in worker.hello["implementations"].items()
+        }
+        fit = replicates_that_fit(
+            asked,
+            environments,
+            largest,
+            cases,
+            self._memory,
+            compiles=any(compilers.get(case.implementation) == "inductor" for case in cases),
+        )
         if fit < 1:
             raise UserError(
                 f"memory holds fewer than {environments} workers with these cases; give fewer "
@@ -127,12 +139,15 @@ class Team:
 
     def _start(self, environment: str, slot: int) -> Worker:
         hello = {
-            "plugins": [str(Path(plugin).resolve()) for plugin in self._options.plugins],
+            "plugins": [
+                str(Path(plugin).resolve()) for plugin in self._options.plugins_of(environment)
+            ],
             "cache": str(
                 self._scratch.folder / hashlib.sha256(environment.encode()).hexdigest()[:8]
             ),
             "memory_limit": self._memory,
             "devices": list(self._options.devices),
+            "planted": self._options.planted.get(environment),
         }
         worker: Worker
         if self._options.in_process:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rnnbench.report.content import Table
     from rnnbench.results import Results
 
-__all__ = ["register"]
+__all__ = ["Format", "print_sentences", "register", "rendered", "terminal_width"]
 
 _BASELINE = "nn_rnn"
 _LONGEST = 40
@@ -96,7 +96,7 @@ def report(
 
     made = build_report(results, baseline=baseline, title=title)
     page = write_report(made, results, output)
-    _print_sentences(made.verdict)
+    print_sentences(made.verdict)
     typer.echo(f"The report is {_shown(page)}")
 
 
@@ -124,7 +124,7 @@ def table(
             f"table {name!r}: {', '.join(files)} {'has' if len(files) == 1 else 'have'} nothing to "
             f"show in it; these have: {', '.join(found)}"
         )
-    typer.echo(_rendered(found[name], format), nl=False)
+    typer.echo(rendered(found[name], format), nl=False)
 
 
 def export(
@@ -195,13 +195,13 @@ def _print_report(results: Results, files: Sequence[str], baseline: str) -> None
     from rnnbench.report.tables import all_tables
     from rnnbench.report.verdict import verdict
 
-    _print_sentences(verdict(results, baseline))
+    print_sentences(verdict(results, baseline))
     longer = []
     for name, found in all_tables(results, baseline).items():
         if name in _IN_FILES_ALONE or len(found.rows) > _LONGEST:
             longer.append(f"{name} ({len(found.rows):,} rows)")
         else:
-            typer.echo(_rendered(found, Format.TERMINAL))
+            typer.echo(rendered(found, Format.TERMINAL))
     typer.echo(f"Longer tables: {', '.join(longer)}.")
     typer.echo(f"`rnnbench table NAME {' '.join(map(_shown, files))}` prints one;")
     typer.echo("`rnnbench report … --output DIR` writes a page with all tables and the plots.")
@@ -212,14 +212,16 @@ def _shown(path: str | os.PathLike[str]) -> str:
     return os.fspath(path).encode("utf-8", "replace").decode("utf-8")
 
 
-def _print_sentences(sentences: Iterable[str]) -> None:
+def print_sentences(sentences: Iterable[str]) -> None:
+    """Print sentences as paragraphs as wide as the terminal."""
     from rnnbench.report.escaping import clean
 
     for sentence in sentences:
-        typer.echo(textwrap.fill(clean(sentence, None), _width()) + "\n")
+        typer.echo(textwrap.fill(clean(sentence, None), terminal_width()) + "\n")
 
 
-def _rendered(found: Table, format: Format) -> str:  # noqa: A002
+def rendered(found: Table, format: Format) -> str:  # noqa: A002
+    """A table as text, in one of the formats."""
     from rnnbench.report import render
 
     match format:
@@ -229,10 +231,15 @@ def _rendered(found: Table, format: Format) -> str:  # noqa: A002
             return render.to_csv(found)
         case Format.HTML:
             return str(render.to_html(found))
-    return _drawn(found, _width()) if sys.stdout.isatty() else render.to_text(found, _width())
+    return (
+        _drawn(found, terminal_width())
+        if sys.stdout.isatty()
+        else render.to_text(found, terminal_width())
+    )
 
 
-def _width() -> int:
+def terminal_width() -> int:
+    """Columns of the terminal; 100 where there is none."""
     return shutil.get_terminal_size((100, 24)).columns
 
 

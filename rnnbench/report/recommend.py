@@ -119,8 +119,7 @@ def recommend(
     nearest = around[0]
     best = nearest.candidates[0]
     case = results.case_of(best.row)
-    plugins = results.run_of(best.row).options.get("plugins")
-    names = [x for x in plugins if isinstance(x, str)] if isinstance(plugins, list) else []
+    names = _plugin_files(results.run_of(best.row).options.get("plugins"), case.environment)
     return Recommendation(
         wish=sizes,
         setting=setting,
@@ -283,6 +282,13 @@ def _missing(results: Results, row: int) -> tuple[tuple[str, str], ...]:
 
 def _wished(case: Case, sizes: Mapping[str, int]) -> Case:
     return Case.from_columns({**case.columns(), **sizes})
+
+
+def _plugin_files(given: Any, environment: str) -> list[str]:
+    """Names of the plug-ins that an environment had loaded; a file may hold anything there."""
+    names = [x for x in given if isinstance(x, str)] if isinstance(given, list) else []
+    own = f"{environment}="
+    return [x.removeprefix(own) for x in names if "=" not in x or x.startswith(own)]
 
 
 def _refusal(

@@ -23,6 +23,7 @@ from rnnbench.worker.blocks import Block, Timed, calibrate, run_block
 from rnnbench.worker.clocks import Clock, clock_for
 from rnnbench.worker.data import Data, make_data
 from rnnbench.worker.expected import expected_of
+from rnnbench.worker.planted import Slowed
 from rnnbench.worker.ran import what_ran
 from rnnbench.worker.verification import verify, verify_step
 from rnnbench.workloads.layer import make_timed, optimizer_for
@@ -62,8 +63,9 @@ class _Built:
 class Bench:
     """Holds one setting at a time (weights, inputs, oracle) and the cases measured in it."""
 
-    def __init__(self, cache: Path) -> None:
+    def __init__(self, cache: Path, planted: float = 0.0) -> None:
         self._cache = cache
+        self._planted = planted
         self._setting: Case | None = None
         self._data: Data | None = None
         self._expected: Expected | None = None
@@ -80,6 +82,8 @@ class Bench:
         found = implementations.registered().get(case.implementation)
         if found is None:
             return f"this environment has no implementation {case.implementation!r}"
+        if self._planted and torch.device(case.device).type != "cpu":
+            return "a slowdown can be planted on a CPU only"
         return why_no_device(case.device) or found.unsupported(case)
 
     def prepare(self, case: Case, iterations: int | None = None) -> dict[str, Any]:
@@ -107,6 +111,8 @@ class Bench:
                 **self._verify_step(built, case, timed),
             }
         clock = self._clock(case)
+        if self._planted:
+            timed = Slowed(timed, self._planted)
         self._timed[case] = timed
         # Always: TorchScript specialises itself anew in the first calls of the very pass, which a
         # replicate that is told its iterations would otherwise make in its first timed block.

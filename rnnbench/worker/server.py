@@ -83,7 +83,8 @@ class Server:
             load_plugin(plugin, number)
         _load_entry_points()
         cache = Path(request["cache"])
-        self._bench = Bench(cache)
+        planted = float(request.get("planted") or 0.0)
+        self._bench = Bench(cache, planted)
         if not request.get("in_process"):
             if not torch.cuda.is_available():  # a driver maps far more than a process may use
                 limit_memory(request.get("memory_limit"))
@@ -94,7 +95,7 @@ class Server:
         registered = implementations.registered()
         return {
             "pid": os.getpid(),
-            "environment": describe_environment(),
+            "environment": {**describe_environment(), **({"planted": planted} if planted else {})},
             "implementations": {
                 name: {"description": found.description, "compiler": found.compiler}
                 for name, found in registered.items()
@@ -210,7 +211,8 @@ def _sentence(error: BaseException) -> str:
 
 
 def _resident_memory() -> int | None:
+    """Bytes that are this process's own: all workers of an environment share its libraries."""
     with contextlib.suppress(OSError):
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE")
+        resident, shared = Path("/proc/self/statm").read_text().split()[1:3]
+        return (int(resident) - int(shared)) * os.sysconf("SC_PAGE_SIZE")
     return None

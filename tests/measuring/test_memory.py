@@ -95,6 +95,11 @@ class TestReplicatesThatFit:
             available = int((fit + 0.5) * each * 2 / 0.8)
             assert replicates_that_fit(3, 2, GIB, [CASE], available) == fit
 
+    def test_more_fit_where_nothing_is_compiled(self):
+        available = 100 * GIB
+        compiling = replicates_that_fit(1000, 1, GIB // 4, [CASE], available)
+        assert replicates_that_fit(1000, 1, GIB // 4, [CASE], available, compiles=False) > compiling
+
     def test_what_is_unknown_limits_nothing(self):
         assert replicates_that_fit(3, 1, None, [CASE], GIB) == 3
         assert replicates_that_fit(3, 1, GIB, [CASE], None) == 3

@@ -7,7 +7,7 @@ import pytest
 
 from rnnbench.cores import usable_cores
 from rnnbench.errors import UserError
-from rnnbench.measuring.options import Options, parse_environments
+from rnnbench.measuring.options import Options, parse_environments, parse_planted
 
 
 class TestOptions:
@@ -55,8 +55,24 @@ class TestOptions:
 
     def test_the_result_file_gets_every_option_that_changes_numbers(self):
         names = {"seconds", "replicates", "precision", "case_timeout", "block_seconds"}
-        names |= {"baseline", "seed", "in_process", "cores", "plugins"}
+        names |= {"baseline", "seed", "in_process", "cores", "plugins", "planted"}
         assert set(Options().as_dict()) == names
+
+
+class TestPlanted:
+    def test_shares_are_read_by_environment(self):
+        assert parse_planted(["a=5%", "b=0.1"]) == {"a": 0.05, "b": 0.1}
+
+    @pytest.mark.parametrize(
+        "text", ["", "a", "a=", "=5%", "a=0", "a=-5%", "a=x", "a=101%", "a=nan"]
+    )
+    def test_another_form_is_refused_with_an_example(self, text):
+        with pytest.raises(UserError, match=r"is not NAME=SHARE .* slower=5%"):
+            parse_planted([text])
+
+    def test_an_environment_that_was_not_given_is_named(self):
+        with pytest.raises(UserError, match="names the environment 'b', which was not given"):
+            Options(environments={"a": "python"}, planted={"b": 0.1})
 
 
 class TestEnvironments:

@@ -137,6 +137,11 @@ def _container(run: Run, environment: _Environment) -> str | None:
     return ", ".join(str(name) for name, value in pairs if value is True) or "none found"
 
 
+def _planted(run: Run, environment: _Environment) -> str | None:
+    share = environment.get("planted")
+    return format_share(share) if isinstance(share, float) and 0 < share <= 1 else None
+
+
 def _memory(run: Run, environment: _Environment) -> str | None:
     size = environment.get("memory")
     return format_bytes(size) if type(size) is int and 0 < size < 2**63 else None
@@ -170,6 +175,7 @@ _FACTS: Mapping[str, _Fact] = {
     "cuDNN": _of_devices("cudnn"),
     "GPU driver": _of_devices("driver", "driver_version"),
     "variables": _variables,
+    "planted slowdown": _planted,
     "cores used": _cores,
     "load by others": _share("others_share"),
     "stolen by the host": _share("stolen_share"),

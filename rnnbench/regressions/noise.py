@@ -1,0 +1,206 @@
+"""The same code against itself, and against itself slowed down: false alarms, and what is found."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from rnnbench.regressions.compare import Compared, Comparison, compare
+from rnnbench.regressions.machine_noise import NoiseSession, Share
+from rnnbench.regressions.sides import sides_of
+from rnnbench.results import Results
+from rnnbench.statistics import Verdict
+
+__all__ = ["AGAIN", "SAME", "NoiseStudy", "SizeClass", "name_of_planted", "size_classes", "study"]
+
+SAME, AGAIN = "same", "again"
+"""The environments in which nothing differs."""
+
+_PLANTED = "slower"
+_SIZES = (
+    ("below 100 µs", 1e-4),
+    ("100 µs to 1 ms", 1e-3),
+    ("1 ms to 10 ms", 1e-2),
+    ("10 ms and more", math.inf),
+)
+
+
+@dataclass(frozen=True)
+class NoiseStudy:
+    """Comparisons of one run: unchanged, and by the share that was planted."""
+
+    unchanged: Comparison
+    planted: Mapping[float, Comparison]
+
+    def session(self) -> NoiseSession:
+        """What is kept of it."""
+        run = self.unchanged.sides.base.run
+        rows = {case.row: case for case in self.unchanged.cases}
+        frame = self.unchanged.sides.results.frame
+        return NoiseSession(
+            measured_at=run.measured_at,
+            torch=self.unchanged.sides.base.torch,
+            threads=tuple(sorted({int(frame.at[row, "threads"]) for row in rows})),
+            replicates=max((case.processes for case in self.unchanged.cases), default=0),
+            seconds=_seconds(run.options.get("seconds")),
+            margin=self.unchanged.margin,
+            times={
+                _name(frame, case.row): case.base_time[0]
+                for case in self.unchanged.cases
+                if case.base_time is not None
+            },
+            false_alarms=share_of(self.unchanged.cases, "slower", "faster"),
+            same=share_of(self.unchanged.cases, "same"),
+            covered=covered(self.unchanged.cases),
+            power={
+                f"{size:g}": share_of(comparison.cases, "slower")
+                for size, comparison in sorted(self.planted.items())
+            },
+            process_deviation=_process_deviation(self.unchanged),
+        )
+
+
+@dataclass(frozen=True)
+class SizeClass:
+    """Cases of about one size: how many verdicts of which kind, unchanged and by planted share."""
+
+    name: str
+    cases: int
+    false_alarms: Share
+    same: Share
+    covered: Share
+    power: Mapping[float, Share]
+    widest: float
+    """Half width of the interval that is in the middle, as a share."""
+
+
+def name_of_planted(share: float) -> str:
+    """The name of the environment in which that share is planted."""
+    return f"{_PLANTED}-{100 * share:g}-percent"
+
+
+def study(
+    results: Results, planted: Sequence[float], *, margin: float = 0.02, rate: float = 0.05
+) -> NoiseStudy:
+    """Compare the environments of a run of `rnnbench noise`.
+
+    Each comparison is a family of its own, as it is for whoever compares two versions.
+
+    Raises:
+        UserError: the results lack one of the environments.
+    """
+
+    def against(environment: str) -> Comparison:
+        return compare(sides_of(results, SAME, environment), margin=margin, rate=rate)
+
+    return NoiseStudy(
+        unchanged=against(AGAIN),
+        planted={share: against(name_of_planted(share)) for share in planted},
+    )
+
+
+def size_classes(found: NoiseStudy) -> list[SizeClass]:
+    """The study by the typical time of a call, and all sizes together at the end."""
+    classes = []
+    low = 0.0
+    for name, high in _SIZES:
+        classes.append(_class(found, name, low, high))
+        low = high
+    return [*(c for c in classes if c.cases), _class(found, "all", 0.0, math.inf)]
+
+
+def _class(found: NoiseStudy, name: str, low: float, high: float) -> SizeClass:
+    unchanged = _within(found.unchanged.cases, low, high)
+    return SizeClass(
+        name=name,
+        cases=len(unchanged),
+        false_alarms=share_of(unchanged, "slower", "faster"),
+        same=share_of(unchanged, "same"),
+        covered=covered(unchanged),
+        power={
+            share: share_of(_within(comparison.cases, low, high), "slower")
+            for share, comparison in found.planted.items()
+        },
+        widest=_middle_half_width(unchanged),
+    )
+
+
+def _within(cases: Sequence[Compared], low: float, high: float) -> list[Compared]:
+    return [case for case in cases if case.base_time and low <= case.base_time[0] < high]
+
+
+def share_of(cases: Sequence[Compared], *verdicts: Verdict) -> Share:
+    """How many of the compared cases have one of these verdicts."""
+    judged = [case.verdict for case in cases if case.verdict is not None]
+    return Share(sum(verdict in verdicts for verdict in judged), len(judged))
+
+
+def covered(cases: Sequence[Compared]) -> Share:
+    """How many intervals hold 1; those without an interval are not counted."""
+    ends = [
+        (case.finding.low, case.finding.high)
+        for case in cases
+        if case.finding and case.finding.low is not None and case.finding.high is not None
+    ]
+    return Share(sum(low <= 1 <= high for low, high in ends), len(ends))
+
+
+def _middle_half_width(cases: Sequence[Compared]) -> float:
+    widths = [
+        math.sqrt(case.finding.high / case.finding.low) - 1
+        for case in cases
+        if case.finding and case.finding.low is not None and case.finding.high is not None
+    ]
+    return float(np.median(widths)) if widths else math.nan
+
+
+def _process_deviation(comparison: Comparison) -> float:
+    """The standard deviation of log-times between processes: root of the mean variance of a case.
+
+    A mean and no median: the few cases with processes that are slow for life must count.
+    """
+    results = comparison.sides.results
+    found = []
+    for case in comparison.cases:
+        samples = results.samples[case.row]
+        if samples is None:
+            continue
+        logs = [
+            math.log(float(np.median([np.quantile(rounds, 0.1) for rounds in blocks])))
+            for blocks in samples.by_replicate().values()
+        ]
+        if len(logs) > 1:
+            found.append(float(np.var(logs, ddof=1)))
+    return math.sqrt(float(np.mean(found))) if found else 0.0
+
+
+def _name(frame: pd.DataFrame, row: int) -> str:
+    """A case's name without its environment, by which sessions find it again."""
+    names: list[Hashable] = [
+        frame.at[row, name]
+        for name in (
+            "implementation",
+            "cell",
+            "pass",
+            "seq_len",
+            "batch",
+            "input_size",
+            "hidden_size",
+            "num_layers",
+            "bidirectional",
+            "layout",
+            "dtype",
+            "device",
+            "threads",
+        )
+    ]
+    return " ".join(map(str, names))
+
+
+def _seconds(value: object) -> float:
+    known = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if known else math.nan  # type: ignore[arg-type]

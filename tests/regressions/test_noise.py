@@ -1,0 +1,218 @@
+"""The study of a machine's noise: what it counts, keeps, prints and refuses."""
+
+import json
+import math
+
+import pytest
+from scipy.stats import beta
+
+from rnnbench.cli import main
+from rnnbench.errors import UserError
+from rnnbench.regressions.machine_noise import (
+    MachineNoise,
+    Share,
+    between_sessions,
+    load_noise,
+    noise_path,
+    save_noise,
+)
+from rnnbench.regressions.machines import machine_key
+from rnnbench.regressions.noise import AGAIN, SAME, name_of_planted, size_classes, study
+from rnnbench.results import read
+from tests.regressions.made import QUIET, planted
+from tests.regressions.test_compare import session
+from tests.synthetic import document, environment, write
+
+SLOWER = name_of_planted(0.05)
+
+
+@pytest.fixture
+def data(monkeypatch, tmp_path):
+    """Where a user's data would lie."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setenv("COLUMNS", "100")
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def result(tmp_path):
+    """A run with two environments alike and one 5 % slower; six cases of three sizes."""
+    return make(tmp_path / "noise.json")
+
+
+def make(path, seed=0, shares=(0.05,)):
+    entries = []
+    for batch, seconds in ((1, 5e-5), (2, 5e-4), (4, 5e-4), (8, 5e-4), (16, 2e-2), (32, 2e-2)):
+        entries += planted({batch: 1.0}, environments=(SAME, AGAIN), seconds=seconds)
+        for share in shares:
+            name = name_of_planted(share)
+            pair = planted({batch: 1 + share}, environments=(SAME, name), seconds=seconds)
+            entries.append(pair[1])
+    names = [SAME, AGAIN, *map(name_of_planted, shares)]
+    environments = {name: environment() for name in names}
+    for share in shares:
+        environments[name_of_planted(share)]["planted"] = share
+    return write(
+        path, document(entries, noise=QUIET, replicates=8, environments=environments, seed=seed)
+    )
+
+
+def run(capsys, *arguments):
+    with pytest.raises(SystemExit) as ended:
+        main(["noise", *map(str, arguments)])
+    said = capsys.readouterr()
+    assert "Traceback" not in said.err
+    return ended.value.code, said.out, said.err
+
+
+class TestStudy:
+    def test_counts_verdicts_by_size_and_by_planted_share(self, result):
+        found = size_classes(study(read([str(result)]), [0.05]))
+        assert [(c.name, c.cases) for c in found] == [
+            ("below 100 µs", 1),
+            ("100 µs to 1 ms", 3),
+            ("10 ms and more", 2),
+            ("all", 6),
+        ]
+        every = found[-1]
+        assert (every.false_alarms, every.same) == (Share(0, 6), Share(6, 6))
+        assert every.power[0.05] == Share(6, 6)
+        assert every.covered.of == 6 and every.covered.found >= 5
+        assert 0 < every.widest < 0.02
+
+    def test_a_planted_share_that_is_not_in_the_result_is_refused(self, result):
+        with pytest.raises(UserError, match="no environment 'slower-10-percent'; there is"):
+            study(read([str(result)]), [0.1])
+
+    def test_a_session_keeps_what_comparisons_need(self, result):
+        kept = study(read([str(result)]), [0.05]).session()
+        assert kept.torch == "2.13.0+cpu"
+        assert (kept.replicates, kept.threads) == (8, (1,))
+        assert kept.power == {"0.05": Share(6, 6)}
+        assert sorted(kept.times.values())[0] == pytest.approx(5e-5, rel=0.02)
+        assert len(kept.times) == 6
+        # Of processes and of a case in one; blocks and rounds add little to a median of five.
+        assert kept.process_deviation == pytest.approx(math.hypot(0.002, 0.002), rel=0.6)
+
+
+class TestShare:
+    @pytest.mark.parametrize(("found", "of"), [(0, 10), (3, 10), (10, 10)])
+    def test_has_the_interval_of_clopper_and_pearson(self, found, of):
+        low, high = Share(found, of).interval
+        assert low == pytest.approx(beta.ppf(0.025, found, of - found + 1) if found else 0)
+        assert high == pytest.approx(beta.ppf(0.975, found + 1, of - found) if found < of else 1)
+
+    def test_of_nothing_says_nothing(self):
+        assert math.isnan(Share(0, 0).value)
+        assert Share(0, 0).interval == (0.0, 1.0)
+
+
+class TestBetweenSessions:
+    def test_is_the_deviation_of_a_case_over_sessions(self):
+        logs = [[0.0, 0.1, -0.1], [0.0, 0.3, -0.3]]
+        noise = MachineNoise(
+            "m",
+            tuple(
+                session(str(i), times={"a": math.exp(logs[0][i]), "b": math.exp(logs[1][i])})
+                for i in range(3)
+            ),
+        )
+        deviation, freedom = between_sessions(noise)
+        assert freedom == 2
+        assert deviation == pytest.approx(math.sqrt((0.02 + 0.18) / 4))
+
+    def test_sessions_of_another_pytorch_are_not_compared(self):
+        sessions = (
+            session("1", times={"a": 1.0}, torch="2.8"),
+            session("2", times={"a": 2.0}, torch="2.9"),
+        )
+        assert between_sessions(MachineNoise("m", sessions)) is None
+
+    @pytest.mark.parametrize("noise", [None, MachineNoise("m")])
+    def test_is_unknown_below_two_sessions(self, noise):
+        assert between_sessions(noise) is None
+
+
+class TestStore:
+    def test_comes_back_as_it_was(self, data):
+        noise = MachineNoise("m", (session("1", times={"a": 1.0}), session("2", times={})))
+        path = save_noise(noise)
+        assert path == noise_path("m") and path.is_relative_to(data)
+        assert load_noise("m") == noise
+        assert [file.name for file in path.parent.iterdir()] == ["m.json"]
+
+    def test_of_an_unknown_machine_there_is_none(self, data):
+        assert load_noise("m") is None
+
+    @pytest.mark.parametrize(
+        "text",
+        ["", "{", "[]", '{"format": 2}', '{"format": 1, "machine": "m", "sessions": [{}]}'],
+    )
+    def test_what_is_no_record_is_refused_by_name(self, data, tmp_path, text):
+        path = tmp_path / "broken.json"
+        path.write_text(text)
+        with pytest.raises(UserError, match=r"broken\.json: is no record of noise"):
+            load_noise("m", path)
+
+    def test_a_folder_that_cannot_be_made_is_said(self, tmp_path):
+        (tmp_path / "file").write_text("")
+        with pytest.raises(UserError, match="cannot be stored"):
+            save_noise(MachineNoise("m"), tmp_path / "file" / "m.json")
+
+
+class TestCommand:
+    def test_prints_shares_and_keeps_the_session_once(self, capsys, data, result):
+        arguments = ("--from", result, "--planted", "5%")
+        status, out, _ = run(capsys, *arguments)
+        assert status == 0
+        text = " ".join(out.split())
+        assert "Of 6 unchanged cases 0 were called slower or faster (0.0 % [0.0, 45.9])" in text
+        assert "Of 6 cases with 5.0 % more time, 6 were called slower" in text
+        assert "Kept as session 1" in text
+        kept = load_noise(machine_key(environment()))
+        assert [s.measured_at for s in kept.sessions] == ["2026-01-01T00:00:00+00:00"]
+        assert "already part" in run(capsys, *arguments)[1]
+        assert len(load_noise(machine_key(environment())).sessions) == 1
+
+    def test_keeps_nothing_where_that_was_asked(self, capsys, data, result):
+        assert run(capsys, "--from", result, "--planted", "5%", "--no-store")[0] == 0
+        assert not data.exists()
+
+    @pytest.mark.parametrize("planted", ["0", "abc", "5%,", "100%"])
+    def test_a_share_that_is_none(self, capsys, data, result, planted):
+        status, _, err = run(capsys, "--from", result, "--planted", planted)
+        assert status == 2 and "--planted" in err
+
+    def test_a_result_of_another_kind(self, capsys, data, tmp_path):
+        file = write(
+            tmp_path / "other.json",
+            document(planted({1: 1.0}), environments={"old": environment(), "new": environment()}),
+        )
+        status, _, err = run(capsys, "--from", file)
+        assert status == 2 and "no environment 'same'" in err
+
+    @pytest.mark.slow
+    def test_measures_and_judges(self, capsys, data, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        grid = tmp_path / "tiny.toml"
+        grid.write_text(
+            'description = "tiny"\n[[product]]\nimplementation = ["nn_rnn"]\npass = ["inference"]\n'
+            "seq_len = [2]\nbatch = [1]\ninput_size = [2]\nhidden_size = [2]\n"
+        )
+        status, out, err = run(
+            capsys,
+            *("--grid", grid, "--implementation", "nn_rnn", "--replicates", 2),
+            *("--seconds", "0.05", "--planted", "50%", "--output", "there"),
+        )
+        assert status == 0, err
+        content = json.loads((tmp_path / "there" / "noise.json").read_text())
+        described = content["rnnbench"]["environments"]
+        assert {name: e.get("planted") for name, e in described.items()} == {
+            "same": None,
+            "again": None,
+            "slower-50-percent": 0.5,
+        }
+        assert any("50.0% was planted" in note for note in content["rnnbench"]["notes"])
+        # Two processes of a busy machine: what is checked is that it was judged, not how.
+        assert "Of 1 unchanged cases" in " ".join(out.split())
+        assert len(load_noise(machine_key(described["same"])).sessions) == 1

@@ -1,0 +1,201 @@
+"""`rnnbench versions` as a user runs it, on cases of milliseconds."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from rnnbench.regressions import versions
+from rnnbench.validation import validate
+from tests.conftest import TINY, environment
+
+TINY_ARGUMENTS = [f"--{name.replace('_', '-')}={value}" for name, value in TINY.items()]
+PYTHONS = [f"one={sys.executable}", f"two={sys.executable}"]
+CELL = """
+from rnnbench.implementations import implementation, stacked, step_by_step
+import torch
+
+@implementation("mine", "for a test", cells=("rnn_tanh",))
+def build(case, weights):
+    def step(x_t, h, w_ih, w_hh, b_ih, b_hh):
+        {more}
+        return torch.tanh(x_t @ w_ih.t() + b_ih + h @ w_hh.t() + b_hh)
+    return stacked(case, weights, step_by_step(step))
+"""
+
+
+def command(*arguments):
+    return [sys.executable, "-m", "rnnbench", "versions", *map(str, arguments)]
+
+
+@pytest.fixture
+def run(tmp_path):
+    def run(*arguments):
+        # An environment of these tests alone: nobody's own cache is looked at or emptied.
+        variables = environment(XDG_CACHE_HOME=str(tmp_path / "cache"))
+        return subprocess.run(
+            command(*arguments),
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=tmp_path,
+            env=variables,
+            timeout=300,
+        )
+
+    return run
+
+
+@pytest.mark.slow
+def test_two_environments_give_one_run_a_file_for_each_and_a_report(run, tmp_path):
+    done = run(*PYTHONS, *TINY_ARGUMENTS, "--output", "out")
+    assert done.returncode == 0, done.stdout + done.stderr
+    out = tmp_path / "out"
+    files = [out / name for name in ("versions.json", "versions-one.json", "versions-two.json")]
+    assert [validate(file) for file in files] == [[], [], []]
+    whole, one, two = (json.loads(file.read_text())["benchmarks"] for file in files)
+    assert (len(whole), len(one), len(two)) == (4, 2, 2)
+    assert (out / "report" / "index.html").exists()
+    options = json.loads(files[0].read_text())["rnnbench"]["options"]
+    assert options["precision"] == 0.001, "no early stop"
+    assert "versions-one.json" in done.stdout
+
+    again = run(*PYTHONS, *TINY_ARGUMENTS, "--output", "out")
+    assert again.returncode == 2
+    assert "holds the result of an earlier run" in again.stderr
+    before = files[0].read_bytes()
+    resumed = run(*PYTHONS, *TINY_ARGUMENTS, "--output", "out", "--resume")
+    assert resumed.returncode == 0, resumed.stdout + resumed.stderr
+    data = [x["stats"]["data"] for x in json.loads(before)["benchmarks"]]
+    assert [x["stats"]["data"] for x in json.loads(files[0].read_text())["benchmarks"]] == data
+
+
+@pytest.mark.slow
+def test_two_states_of_a_plugin_are_compared_on_one_pytorch(run, tmp_path):
+    for name, more in (("old", "pass"), ("new", "torch.sigmoid(h)")):
+        (tmp_path / f"{name}.py").write_text(CELL.format(more=more))
+    tiny = [text for text in TINY_ARGUMENTS if not text.startswith("--implementation")]
+    done = run("--a", "old.py", "--b", "new.py", *tiny, "--output", "out")
+    assert done.returncode == 0, done.stdout + done.stderr
+    document = json.loads((tmp_path / "out" / "versions.json").read_text())
+    found = {
+        (ours["case"]["implementation"], ours["case"]["environment"]): ours["ran"]["operators"]
+        for ours in (entry["extra_info"]["rnnbench"] for entry in document["benchmarks"])
+    }
+    assert set(found) == {("mine", "a"), ("mine", "b")}
+    assert "aten::sigmoid" in found["mine", "b"]
+    assert "aten::sigmoid" not in found["mine", "a"]
+    assert document["rnnbench"]["options"]["baseline"] == "mine"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_ended_in_the_middle_it_leaves_no_process_and_goes_on(run, tmp_path, number):
+    arguments = [*PYTHONS, *TINY_ARGUMENTS, "--batch=2,3,4", "--seconds=0.4", "--output=out"]
+    log = tmp_path / "log"
+    with log.open("w") as stream:
+        process = subprocess.Popen(
+            command(*arguments), stdout=stream, stderr=stream, cwd=tmp_path, env=environment()
+        )
+    journal = tmp_path / "out" / "versions.json.journal"
+    deadline = time.monotonic() + 120
+    while not (journal.exists() and b'"finished"' in journal.read_bytes()):
+        assert time.monotonic() < deadline
+        assert process.poll() is None, log.read_text()
+        time.sleep(0.01)
+    family = _descendants(process.pid)
+    assert len(family) >= 3, "pytest and two workers"
+    process.send_signal(number)
+    status = process.wait(timeout=60)
+    assert status == (130 if number == signal.SIGINT else -signal.SIGKILL)
+    while any(map(_is_there, family)):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    done = run(*arguments, "--resume")
+    assert done.returncode == 0, done.stdout + done.stderr
+    document = json.loads((tmp_path / "out" / "versions.json").read_text())
+    names = [benchmark["fullname"] for benchmark in document["benchmarks"]]
+    assert len(names) == len(set(names)) == 12
+    assert document["rnnbench"]["load"]["resumed_cases"] >= 1
+
+
+def _descendants(pid):
+    parents = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        parents[int(folder.name)] = int(fields[1])
+    found = set()
+    new = {pid}
+    while new:
+        new = {child for child, parent in parents.items() if parent in new} - found
+        found |= new
+    return found
+
+
+def _is_there(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+class TestBadInput:
+    @pytest.mark.parametrize(
+        ("arguments", "expected"),
+        [
+            ([], "no environment was given; name those to compare"),
+            (["nothing"], "is not a program that can be run"),
+            (["1.0.0"], "PyTorch 1.0.0 is too old"),
+            (["--a", "x.py"], "--a and --b go together"),
+            (["--a", "x.py", "--b", "y.py"], "--a 'x.py' is not a file"),
+            (["2.8.0", "2.9.0", "--a", "x.py", "--b", "y.py"], "2 environments were given"),
+            (["2.8.0", "--batch", "many"], "--batch"),
+            (["2.8.0", "--output", "a/b/c"], "does not exist; make it first"),
+            (["--clean", "2.8.0"], "no cached environment is called so"),
+        ],
+    )
+    def test_it_is_one_sentence_and_status_2(self, run, tmp_path, arguments, expected):
+        done = run(*arguments)
+        assert done.returncode == 2
+        assert expected in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+        assert not (tmp_path / "rnnbench-versions").exists()
+
+    def test_what_the_suites_refuse_stands_above_and_ends_it(self, run, tmp_path):
+        done = run(PYTHONS[0], *TINY_ARGUMENTS, "--grid", "nothing")
+        assert done.returncode == 2
+        assert "there is no grid" in done.stdout + done.stderr
+        assert "nothing was measured, for the reason that stands above" in done.stderr
+
+
+def test_an_empty_cache_is_said_to_be_empty(run):
+    listed, cleaned = run("--list"), run("--clean")
+    assert "There is no environment yet" in listed.stdout
+    assert "There was none to remove" in cleaned.stdout
+    assert (listed.returncode, cleaned.returncode) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "expected"),
+    [(None, "nn_rnn"), ("all", "nn_rnn"), ("nn_rnn,scan", "nn_rnn"), ("scan,python_loop", "scan")],
+)
+def test_the_baseline_is_among_what_is_measured(chosen, expected):
+    assert versions.baseline_among(chosen, "nn_rnn") == expected
+
+
+def test_help_needs_none_of_what_the_run_needs():
+    script = "import sys; from rnnbench import cli; print(sorted(sys.modules))"
+    said = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True,
+        env=environment(), cwd=os.sep,
+    ).stdout  # fmt: skip
+    for name in ("torch", "pandas", "platformdirs", "packaging.requirements", "scipy"):
+        assert f"'{name}'" not in said
