@@ -15,10 +15,11 @@ import numpy as np
 import pandas as pd
 
 from rnnbench.report._processes import Figures, Floats, figures_of, paired_matrix, shared_matrix
+from rnnbench.report._records import DTYPES, frame_of
 from rnnbench.report.groups import CASE_NAMES
 from rnnbench.report.ratios import Pairing
 from rnnbench.report.speedups import FASTEST, SIDES, devices, speedups
-from rnnbench.results import RESULT_COLUMNS, Results
+from rnnbench.results import Results
 from rnnbench.statistics import middle_interval
 
 __all__ = ["AXES", "FASTEST", "STATES", "Crossing", "crossovers", "devices", "speedups"]
@@ -235,10 +236,9 @@ def _held(bounds: _Bounds) -> tuple[float | None, float | None]:
 
 
 def _frame(records: Sequence[Mapping[str, Any]], axis: str) -> pd.DataFrame:
-    known = {column.name: column.dtype for column in RESULT_COLUMNS}
     dtypes = {
         **{
-            name: known[name.removesuffix("_base").removesuffix("_new")]
+            name: DTYPES[name.removesuffix("_base").removesuffix("_new")]
             for name in _key_columns(axis)
         },
         "axis": "string",
@@ -257,9 +257,4 @@ def _frame(records: Sequence[Mapping[str, Any]], axis: str) -> pd.DataFrame:
         "rows_base": "object",
         "rows_new": "object",
     }
-    return pd.DataFrame(
-        {
-            name: pd.Series([record.get(name) for record in records], dtype=dtype)
-            for name, dtype in dtypes.items()
-        }
-    )
+    return frame_of(records, dtypes)

@@ -9,8 +9,9 @@ from weakref import WeakKeyDictionary
 import pandas as pd
 
 from rnnbench.report._processes import Bounds, Figures, figures_of, middles, paired_differences
+from rnnbench.report._records import dtypes_of, frame_of
 from rnnbench.report.groups import CASE_NAMES, groups
-from rnnbench.results import RESULT_COLUMNS, Results
+from rnnbench.results import Results
 
 __all__ = ["BASES", "STATES", "Payback", "economics"]
 
@@ -163,19 +164,13 @@ def _calls(
 
 
 def _frame(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    known = {column.name: column.dtype for column in RESULT_COLUMNS}
     dtypes = {
         "row": "Int64",
-        **{name: known[name] for name in ("run", *CASE_NAMES, *_KEPT)},
+        **dtypes_of(("run", *CASE_NAMES, *_KEPT)),
         "base": "Int64",
         "fastest_eager": "Int64",
     }
     for prefix in BASES:
         dtypes.update({f"{prefix}_{name}": "float64" for name in _AGAINST})
         dtypes[f"{prefix}_state"] = "string"
-    return pd.DataFrame(
-        {
-            name: pd.Series([record.get(name) for record in records], dtype=dtype)
-            for name, dtype in dtypes.items()
-        }
-    )
+    return frame_of(records, dtypes)

@@ -64,6 +64,12 @@ def pictures(results: Results, baseline: str = "nn_rnn", limit: int = 12) -> lis
     return found
 
 
+def _caption(
+    where: str, marks: str, ends: pd.Series | None, part: Slice, of: str = "slices"
+) -> str:
+    return words.caption(where, marks, ends, part.others, of)
+
+
 def _bound(
     maker: Callable[[Source, str], Picture | None], source: Source, which: str
 ) -> Callable[[], Picture | None]:
@@ -124,7 +130,7 @@ def _time(source: Source, axis: str) -> Picture | None:
     return Picture(
         f"time_{axis}",
         _TITLES[axis],
-        words.caption(where, "bands are intervals", frame["time_low"], found.others, "slices"),
+        _caption(where, "bands are intervals", frame["time_low"], found),
         words.time(frame, axis),
         plots.time_against(frame, axis, title=_TITLES[axis], note=where),
         frame,
@@ -147,17 +153,14 @@ def _devices(source: Source, axis: str) -> Picture | None:
     mine = set(frame.index.tolist())
     crossings = crossings[[mine >= {*rows} for rows in crossings["rows_new"].tolist()]]
     title = f"{_TITLES[axis]} on each device"
+    marks = (
+        "bands are intervals, dashed lines the device's own time, grey columns the interval of the "
+        "crossover"
+    )
     return Picture(
         f"devices_{axis}",
         title,
-        words.caption(
-            where,
-            "bands are intervals, dashed lines the device's own time, grey columns the "
-            "interval of the crossover",
-            frame["time_low"],
-            found.others,
-            "slices",
-        ),
+        _caption(where, marks, frame["time_low"], found),
         words.devices(frame, axis, crossings),
         plots.device_comparison(frame, axis, crossings, title=title, note=where),
         frame,
@@ -180,16 +183,11 @@ def _winners(source: Source) -> Picture | None:
     frame["best"] = [row in best for row in frame.index.tolist()]
     where = source.rows.words(part.fixed)
     title = "Fastest implementation"
+    marks = "a pale cell has others that the interval cannot tell from the fastest"
     return Picture(
         "winners",
         title,
-        words.caption(
-            where,
-            "a pale cell has others that the interval cannot tell from the fastest",
-            frame["time_low"],
-            part.others,
-            "slices",
-        ),
+        _caption(where, marks, frame["time_low"], part),
         words.winners(frame, x, y),
         plots.winner_map(frame, x, y, title=title, note=where),
         frame,
@@ -210,21 +208,15 @@ def _heatmap(source: Source) -> Picture | None:
     drawn = frame[frame["implementation"].isin(names[:_PANELS])]
     where = source.rows.words(part.fixed)
     base = words.short(source.baseline)
-    said = f"blue is faster than {base}, orange slower; ≈ 1 marks an interval that holds 1"
+    marks = f"blue is faster than {base}, orange slower; ≈ 1 marks an interval that holds 1"
     if len(names) > _PANELS:
-        said += f"; the {len(names) - _PANELS} slowest are in the table alone"
+        marks += f"; the {len(names) - _PANELS} slowest are in the table alone"
     title = f"Time over that of {base}, by {words.axis(x)} and {words.axis(y)}"
     note = f"{where}. Blue is faster, orange slower; ≈ 1: the interval holds 1."
     return Picture(
         "speedups",
         title,
-        words.caption(
-            where,
-            said,
-            frame["low"],
-            part.others,
-            "slices",
-        ),
+        _caption(where, marks, frame["low"], part),
         words.heatmap(frame, x, y, source.baseline),
         plots.speedup_heatmap(drawn, x, y, title=title, note=note),
         frame,
@@ -280,17 +272,14 @@ def _break_even(source: Source) -> Picture | None:
         frame[name] = frame[f"base_{name}"]
     where = source.rows.words(part.fixed)
     title = f"When compiling has paid for itself against {words.short(source.baseline)}"
+    marks = (
+        "seconds spent in all, the first call with a cold cache; the line is the break-even point, "
+        "the grey column its interval"
+    )
     return Picture(
         "break_even",
         title,
-        words.caption(
-            where,
-            "seconds spent in all, the first call with a cold cache; the line is the "
-            "break-even point, the grey column its interval",
-            frame["base_gain_low"],
-            part.others,
-            "settings",
-        ),
+        _caption(where, marks, frame["base_gain_low"], part, "settings"),
         words.break_even(frame, source.baseline),
         plots.break_even(frame, title=title, note=where),
         frame,
@@ -324,9 +313,7 @@ def _roofline(source: Source) -> Picture | None:
     return Picture(
         "roofline",
         title,
-        words.caption(
-            where, "lines are limits measured on this machine", None, part.others, "slices"
-        ),
+        _caption(where, "lines are limits measured on this machine", None, part),
         words.roofline(frame, limits_of(frame)),
         plots.roofline(frame, title=title, note=where),
         frame,

@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 
 from rnnbench.report._processes import Floats, figures_of, middles, shared_matrix
+from rnnbench.report._records import dtypes_of, frame_of
 from rnnbench.report.groups import CASE_NAMES, groups
-from rnnbench.results import RESULT_COLUMNS, Results
+from rnnbench.results import Results
 from rnnbench.schema import CASE_COLUMNS
 
 __all__ = ["fits", "scalings"]
@@ -200,9 +201,8 @@ def _record(
 
 
 def _frame(records: Sequence[Mapping[str, Any]], axis: str, numbers: Sequence[str]) -> pd.DataFrame:
-    known = {column.name: column.dtype for column in RESULT_COLUMNS}
     dtypes = {
-        **{name: known[name] for name in ("run", *CASE_NAMES) if name != axis},
+        **dtypes_of(name for name in ("run", *CASE_NAMES) if name != axis),
         "axis": "string",
         "sizes": "Int64",
         "smallest": "Int64",
@@ -213,9 +213,4 @@ def _frame(records: Sequence[Mapping[str, Any]], axis: str, numbers: Sequence[st
         "processes": "Int64",
         "rows": "object",
     }
-    return pd.DataFrame(
-        {
-            name: pd.Series([record.get(name) for record in records], dtype=dtype)
-            for name, dtype in dtypes.items()
-        }
-    )
+    return frame_of(records, dtypes)

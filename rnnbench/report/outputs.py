@@ -100,7 +100,8 @@ def undisturbed() -> Iterator[None]:
     """Let a signal to end wait until what was begun is done or undone; only short work goes here.
 
     A mask would not do: a signal for the process then reaches another of its threads, and Python
-    raises it here all the same.
+    raises it here all the same. Drawing is undisturbed too: matplotlib loses a KeyboardInterrupt
+    that meets one of its weak references, and has NumPy turn others into a TypeError.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -121,7 +122,8 @@ def undisturbed() -> Iterator[None]:
             signal.signal(number, note)
         yield
     finally:
-        for number, handler in before.items():
+        # SIGINT comes back last: its handler raises, and one more of it would skip the others.
+        for number, handler in reversed(before.items()):
             signal.signal(number, handler)
         for number in dict.fromkeys(met):
             signal.raise_signal(number)

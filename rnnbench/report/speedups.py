@@ -8,8 +8,9 @@ from typing import Any
 import pandas as pd
 
 from rnnbench.report._processes import Figures, figures_of, ratios_of
+from rnnbench.report._records import DTYPES, dtypes_of, frame_of
 from rnnbench.report.groups import CASE_NAMES
-from rnnbench.results import RESULT_COLUMNS, Results
+from rnnbench.results import Results
 
 __all__ = ["FASTEST", "SIDES", "devices", "speedups"]
 
@@ -150,12 +151,11 @@ def _both_sides(figures: Figures, base: int, new: int) -> dict[str, Any]:
 
 
 def _frame(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    known = {column.name: column.dtype for column in RESULT_COLUMNS}
     dtypes = {
         "row_base": "Int64",
         "row_new": "Int64",
-        **{name: known[name] for name in _SHARED},
-        **{f"{name}_{side}": known[name] for name in SIDES for side in ("base", "new")},
+        **dtypes_of(_SHARED),
+        **{f"{name}_{side}": DTYPES[name] for name in SIDES for side in ("base", "new")},
         "speedup": "float64",
         "speedup_low": "float64",
         "speedup_high": "float64",
@@ -166,9 +166,4 @@ def _frame(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
         "device_time_new": "float64",
         "device_share": "float64",
     }
-    return pd.DataFrame(
-        {
-            name: pd.Series([record.get(name) for record in records], dtype=dtype)
-            for name, dtype in dtypes.items()
-        }
-    )
+    return frame_of(records, dtypes)

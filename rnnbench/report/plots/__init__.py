@@ -7,6 +7,7 @@ from rnnbench.report.plots.lines import device_comparison, time_against
 from rnnbench.report.plots.maps import speedup_heatmap, winner_map
 from rnnbench.report.plots.raw import rounds_distribution, rounds_over_time
 from rnnbench.report.plots.style import look_of
+from rnnbench.report.plots.timeline import timeline
 
 __all__ = [
     "break_even",
@@ -22,5 +23,6 @@ __all__ = [
     "speedup_heatmap",
     "svg_text",
     "time_against",
+    "timeline",
     "winner_map",
 ]

@@ -16,6 +16,7 @@ from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullLoc
 
 from rnnbench.errors import UserError
 from rnnbench.numbers import time_unit
+from rnnbench.report.outputs import undisturbed
 from rnnbench.report.plots.style import FONT, GRID, MUTED, RC, WIDTH
 
 __all__ = [
@@ -66,11 +67,11 @@ _P = ParamSpec("_P")
 
 
 def drawn(plot: Callable[_P, Figure]) -> Callable[_P, Figure]:
-    """Draw under rnnbench's settings, whatever the program's own are."""
+    """Draw under rnnbench's settings, whatever the program's own are, and to the end."""
 
     @functools.wraps(plot)
     def wrapped(*args: _P.args, **kwargs: _P.kwargs) -> Figure:
-        with matplotlib.rc_context(RC):
+        with undisturbed(), matplotlib.rc_context(RC):
             return plot(*args, **kwargs)
 
     return wrapped

@@ -11,6 +11,7 @@ from typing import Any
 import matplotlib
 from matplotlib.figure import Figure
 
+from rnnbench.report.outputs import undisturbed
 from rnnbench.report.plots.style import GRID, INK, MUTED, PAPER, RC
 
 __all__ = ["on_paper", "png_bytes", "svg_text"]
@@ -91,7 +92,7 @@ def _save(
 ) -> None:
     # Compressing harder takes most of the time and saves an eighth of the bytes.
     quick: Any = {"pil_kwargs": {"compress_level": 3}} if kind == "png" else {}
-    with matplotlib.rc_context(RC), warnings.catch_warnings():
+    with undisturbed(), matplotlib.rc_context(RC), warnings.catch_warnings():
         # A name in letters that the font lacks: an SVG has them from the reader's own font.
         warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
         figure.savefig(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -26,6 +26,9 @@ APART = "≈ 1"
 _LABEL = 22
 _BESIDE = 0.3  # inches between panels
 _NOT_MEASURED = "not\nmeasured"
+
+_At: TypeAlias = tuple[int, int]  # column and row of a cell
+_Drawing: TypeAlias = tuple[str, str, str]  # its face, the ink on it, and its words
 
 
 @drawn
@@ -50,36 +53,23 @@ def speedup_heatmap(
     need(frame, ("implementation", x, y, "ratio", "low", "high"), "speedup_heatmap")
     known = frame[frame["ratio"].notna()]
     need(known, (), "speedup_heatmap")
-    columns, rows = _values(known[x].tolist(), x), _values(known[y].tolist(), y)
-    rows = rows[::-1] if y == "pass" else rows  # the first pass on top, the least size at the foot
-    names = list(dict.fromkeys(known["implementation"].tolist()))
-    cells: dict[str, dict[tuple[Hashable, Hashable], tuple[float, Any, Any]]] = {}
+    columns, rows = _sides(known, x, y)
+    cells: dict[str, dict[_At, tuple[float, Any, Any]]] = {}
     kept = known[["implementation", x, y, "ratio", "low", "high"]].astype(object)
     for name, at_x, at_y, ratio, low, high in kept.itertuples(index=False):
-        cells.setdefault(name, {}).setdefault((at_x, at_y), (float(ratio), low, high))
+        at = columns.index(at_x), rows.index(at_y)
+        cells.setdefault(name, {}).setdefault(at, (float(ratio), low, high))
     largest = max(
         math.log(1.1), *(abs(math.log(c[0])) for of in cells.values() for c in of.values())
     )
-    left = 0.45 + max(points_wide(clean(v, 18)) for v in rows) / 72
-    figure, made = panels(
-        len(names),
-        columns=_across(columns, left),
-        height=0.42 * len(rows),
-        title=title,
-        note=note,
-        left=left,
-        inner=_BESIDE - 0.15,
-    )
-    firsts = _first_of_rows(made)
-    for axes, name in zip(made, names, strict=True):
-        axes.set_title(clean(name, _LABEL))
-        patches: dict[tuple[int, int], tuple[str, str, str]] = {}
-        for at, value in cells[name].items():
-            place = columns.index(at[0]), rows.index(at[1])
-            face, ink = diverging(math.log(value[0]), largest)
-            patches[place] = face, ink, _ratio_text(*value)
-        _grid(axes, columns, rows, x, y if axes in firsts else "", patches)
-    return figure
+    drawings = {
+        name: {
+            at: (*diverging(math.log(value[0]), largest), _ratio_text(*value))
+            for at, value in of.items()
+        }
+        for name, of in cells.items()
+    }
+    return _maps(drawings, columns, rows, x, y, left=0.45, height=0.42, title=title, note=note)
 
 
 @drawn
@@ -106,37 +96,64 @@ def winner_map(
     need(frame, ("implementation", "pass", x, y, "time", "time_low", "time_high"), "winner_map")
     known = frame[frame["time"].notna()]
     need(known, (), "winner_map")
-    columns, rows = _values(known[x].tolist(), x), _values(known[y].tolist(), y)
-    rows = rows[::-1] if y == "pass" else rows  # the first pass on top, the least size at the foot
+    columns, rows = _sides(known, x, y)
     one = "pass" in (x, y)
     passes = [""] if one else _values(known["pass"].tolist(), "pass")
     cells: dict[tuple[Hashable, ...], list[dict[Any, Any]]] = {}
     for record in known.astype(object).to_dict("records"):
         place = ("" if one else record["pass"], record[x], record[y])
         cells.setdefault(place, []).append(record)
-    drawings: dict[Hashable, dict[tuple[int, int], tuple[str, str, str]]] = {}
+    drawings: dict[Hashable, dict[_At, _Drawing]] = {}
     for (of, at_x, at_y), members in cells.items():
         at = columns.index(at_x), rows.index(at_y)
         drawings.setdefault(of, {})[at] = _winner_cell(members)
     said = [text for of in drawings.values() for _, _, text in of.values()]
     widest = max(points_wide(line) for text in said for line in text.split("\n")) / 72
-    left = 0.5 + max(points_wide(clean(v, 18)) for v in rows) / 72
-    figure, made = panels(
-        len(passes),
-        columns=_across(columns, left, widest + 0.1),
-        height=0.62 * len(rows),
+    return _maps(
+        {name: drawings[name] for name in passes},
+        columns,
+        rows,
+        x,
+        y,
+        left=0.5,
+        height=0.62,
+        cell=widest + 0.1,
         above=0.12 if one else 0.3,
+        title=title,
+        note=note,
+    )
+
+
+def _maps(
+    drawings: Mapping[Any, Mapping[_At, _Drawing]],
+    columns: Sequence[Any],
+    rows: Sequence[Any],
+    x: str,
+    y: str,
+    *,
+    left: float,
+    height: float,
+    title: str,
+    note: str,
+    cell: float = 0.66,
+    above: float = 0.3,
+) -> Figure:
+    """A panel for each drawing, headed by its name; ``height`` and ``cell`` are a cell's inches."""
+    left += max(points_wide(clean(value, 18)) for value in rows) / 72
+    figure, made = panels(
+        len(drawings),
+        columns=_across(columns, left, cell),
+        height=height * len(rows),
+        above=above,
         title=title,
         note=note,
         left=left,
         inner=_BESIDE - 0.15,
     )
     firsts = _first_of_rows(made)
-    for axes, name in zip(made, passes, strict=True):
-        if name:
-            axes.set_title(clean(name, _LABEL))
-        patches = drawings.get(name, {})
-        _grid(axes, columns, rows, x, y if axes in firsts else "", patches)
+    for axes, (name, cells) in zip(made, drawings.items(), strict=True):
+        axes.set_title(clean(name, _LABEL))
+        _grid(axes, columns, rows, x, y if axes in firsts else "", cells)
     return figure
 
 
@@ -156,7 +173,7 @@ def _tied(
     return [r for r in others if pd.isna(high) or pd.isna(r["time_low"]) or r["time_low"] <= high]
 
 
-def _winner_cell(members: Sequence[Mapping[Any, Any]]) -> tuple[str, str, str]:
+def _winner_cell(members: Sequence[Mapping[Any, Any]]) -> _Drawing:
     first = _first(members)
     tied = _tied(members, first)
     time = format_seconds(
@@ -187,6 +204,12 @@ def _ratio_text(ratio: float, low: Any, high: Any) -> str:
     return f"{text}\n{APART}" if low <= 1 <= high else text
 
 
+def _sides(frame: pd.DataFrame, x: str, y: str) -> tuple[list[Any], list[Any]]:
+    """Values of both axes: the first pass is on top, the least size at the foot."""
+    columns, rows = _values(frame[x].tolist(), x), _values(frame[y].tolist(), y)
+    return columns, rows[::-1] if y == "pass" else rows
+
+
 def _values(found: Sequence[Any], column: str) -> list[Any]:
     """Values of an axis: passes in the order of the schema, sizes in theirs."""
     if column == "pass":
@@ -194,7 +217,7 @@ def _values(found: Sequence[Any], column: str) -> list[Any]:
     return sorted(set(found))
 
 
-def _across(labels: Sequence[Any], left: float, cell: float = 0.66) -> int:
+def _across(labels: Sequence[Any], left: float, cell: float) -> int:
     """Panels that stand beside each other, with cells wide enough for their text."""
     cell = max(cell, *(points_wide(clean(label, 18)) / 72 + 0.1 for label in labels))
     wide = max(cell * len(labels), points_wide("x" * _LABEL) / 72) + _BESIDE
@@ -207,7 +230,7 @@ def _grid(
     rows: Sequence[Any],
     x: str,
     y: str,
-    cells: Mapping[tuple[int, int], tuple[str, str, str]],
+    cells: Mapping[_At, _Drawing],
 ) -> None:
     """Cells with their text: face, ink and words by column and row; the least row is lowest."""
     for at_column in range(len(columns)):
