@@ -36,6 +36,8 @@ class Finding:
     new side would have to be slower, or faster, to be found with a chance of about 80 %: the half
     width of the interval, lengthened by what the normal distribution asks for beyond an even
     chance. None without an interval.
+    ``alone`` are the ratio and the ends of the interval at ``1 - rate`` as if there were no other
+    case.
     """
 
     ratio: float
@@ -44,6 +46,7 @@ class Finding:
     verdict: Verdict
     level: float
     detectable: float | None
+    alone: Bounds
 
 
 def judge(
@@ -63,7 +66,8 @@ def judge(
     if not 0 < rate < 1:
         raise ValueError(f"rate is {rate!r}; give a probability between 0 and 1, such as 0.05")
     levels = [1 - rate] * len(intervals)
-    bounds = [interval(level) for interval, level in zip(intervals, levels, strict=True)]
+    alone = [interval(1 - rate) for interval in intervals]
+    bounds = list(alone)
     changed = [index for index, found in enumerate(bounds) if _leaves_one_out(found)]
     count = len(intervals)
     # From above: the count falls as the level rises, so the first that holds is the largest.
@@ -74,8 +78,10 @@ def judge(
             bounds[index] = intervals[index](levels[index])
         changed = [index for index in changed if _leaves_one_out(bounds[index])]
     return [
-        Finding(*found, verdict_of(found[1], found[2], margin), level, _detectable(found))
-        for found, level in zip(bounds, levels, strict=True)
+        Finding(
+            *found, verdict_of(found[1], found[2], margin), level, _detectable(found), by_itself
+        )
+        for found, level, by_itself in zip(bounds, levels, alone, strict=True)
     ]
 
 

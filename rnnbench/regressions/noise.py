@@ -140,20 +140,20 @@ def share_of(cases: Sequence[Compared], *verdicts: Verdict) -> Share:
 
 
 def covered(cases: Sequence[Compared]) -> Share:
-    """How many intervals hold 1; those without an interval are not counted."""
-    ends = [
-        (case.finding.low, case.finding.high)
-        for case in cases
-        if case.finding and case.finding.low is not None and case.finding.high is not None
-    ]
-    return Share(sum(low <= 1 <= high for low, high in ends), len(ends))
+    """How many intervals hold 1, each taken by itself; those without an interval are not counted.
+
+    By itself: once they were widened for the family, those that found no change hold 1 by
+    construction, and counting them would be no check.
+    """
+    ends = [case.finding.alone[1:] for case in cases if case.finding]
+    known = [(low, high) for low, high in ends if low is not None and high is not None]
+    return Share(sum(low <= 1 <= high for low, high in known), len(known))
 
 
 def _middle_half_width(cases: Sequence[Compared]) -> float:
+    ends = [case.finding.alone[1:] for case in cases if case.finding]
     widths = [
-        math.sqrt(case.finding.high / case.finding.low) - 1
-        for case in cases
-        if case.finding and case.finding.low is not None and case.finding.high is not None
+        math.sqrt(high / low) - 1 for low, high in ends if low is not None and high is not None
     ]
     return float(np.median(widths)) if widths else math.nan
 

@@ -24,7 +24,7 @@ def sentences(found: NoiseStudy) -> list[str]:
         f"Of {every.false_alarms.of} unchanged cases {every.false_alarms.found} were called slower "
         f"or faster ({_per_cent(every.false_alarms)}) and {every.same.found} the same within "
         f"± {format_share(found.unchanged.margin)}; {every.covered.found} of {every.covered.of} "
-        "intervals hold 1.",
+        "intervals of 95 % hold 1.",
     ]
     for share, power in sorted(every.power.items()):
         said.append(
@@ -38,7 +38,8 @@ def sentences(found: NoiseStudy) -> list[str]:
     said.append(
         f"Each side had {session.replicates} processes and {session.seconds:g} s a case, so a pair "
         f"of cases took {2 * session.seconds:g} s{busy}. In brackets are 95 % intervals of the "
-        "shares (Clopper and Pearson)."
+        "shares (Clopper and Pearson), as if the cases were independent; those of one run share "
+        "their processes, so that the truth may lie further off."
     )
     return said
 
@@ -68,7 +69,8 @@ def to_table(found: NoiseStudy) -> Table:
         ),
     ]
     described = [
-        "The last row is all cases; false alarms and power are after the adjustment for many cases."
+        "The last row is all cases. False alarms and what was found are after the adjustment for "
+        "many cases; how many intervals hold 1, and how wide they are, is before it."
     ]
     return assemble(
         "noise",

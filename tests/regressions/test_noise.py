@@ -1,5 +1,6 @@
 """The study of a machine's noise: what it counts, keeps, prints and refuses."""
 
+import dataclasses
 import json
 import math
 
@@ -216,3 +217,21 @@ class TestCommand:
         # Two processes of a busy machine: what is checked is that it was judged, not how.
         assert "Of 1 unchanged cases" in " ".join(out.split())
         assert len(load_noise(machine_key(described["same"])).sessions) == 1
+
+
+def test_coverage_counts_intervals_before_the_adjustment(tmp_path):
+    # Of many noisy cases without a change some intervals leave 1 out; the family finds none.
+    batches = dict.fromkeys(range(1, 61), 1.0)
+    entries = planted(batches, environments=(SAME, AGAIN))
+    noise = dataclasses.replace(QUIET, luck=0.02)
+    environments = {SAME: environment(), AGAIN: environment()}
+    file = write(
+        tmp_path / "noise.json",
+        document(entries, noise=noise, replicates=8, environments=environments, seed=3),
+    )
+    found = study(read([str(file)]), [])
+    every = size_classes(found)[-1]
+    assert every.false_alarms == Share(0, 60)
+    assert 50 <= every.covered.found < 60
+    low, high = every.covered.interval
+    assert low < 0.95 < high
