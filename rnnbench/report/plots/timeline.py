@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import pandas as pd
@@ -66,7 +67,7 @@ def timeline(frame: pd.DataFrame, *, title: str = "", note: str = "", order: str
 def _levels(axes: Axes, levels: Sequence[float | None], steps: Sequence[float | None]) -> None:
     """The levels as a line that breaks at the steps, and each step's ratio above its place."""
     starts = [0, *(at for at, ratio in enumerate(steps) if ratio is not None and at), len(steps)]
-    for first, end in zip(starts, starts[1:], strict=False):
+    for first, end in pairwise(starts):
         known = [(at, level) for at in range(first, end) if (level := levels[at]) is not None]
         if known:
             # From half a run before to half a run after: a segment ends where the next begins.
