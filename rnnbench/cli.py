@@ -14,7 +14,12 @@ from rnnbench import __version__
 from rnnbench.axis_options import AXIS_PREFIX, axis_options, axis_overrides
 from rnnbench.errors import UserError
 from rnnbench.grids import DEFAULT_GRID, grid_names, load_grid
-from rnnbench.regressions import compare_command, noise_command, versions_command
+from rnnbench.regressions import (
+    bisect_command,
+    compare_command,
+    noise_command,
+    versions_command,
+)
 from rnnbench.report import commands, recommend_command
 
 if TYPE_CHECKING:
@@ -139,6 +144,7 @@ commands.register(app)
 recommend_command.register(app)
 versions_command.register(app)
 compare_command.register(app)
+bisect_command.register(app)
 noise_command.register(app)
 
 

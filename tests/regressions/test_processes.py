@@ -28,8 +28,11 @@ while True:
         if len(sys.argv) == 2:
             sys.exit(5)
 """
+# Under nohup, or in the background of a shell, signals would be ignored from the start.
 PARENT = """
-import sys
+import signal, sys
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from rnnbench.regressions.processes import Interrupted, run_through
 try:
     run_through([sys.executable, "-c", *sys.argv[1:]])
