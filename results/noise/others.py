@@ -210,8 +210,8 @@ def _parser() -> argparse.ArgumentParser:
         help="which implementations (%(default)s)",
     )
     add("--pass", dest="passes", default=",".join(PASSES), help="which passes (%(default)s)")
-    add("--shapes", type=int, help="the first so many shapes of the grid (all)")
-    add("--batches", type=int, default=2, help="how often each tool has a turn (%(default)s)")
+    add("--shapes", type=_whole, help="the first so many shapes of the grid (all)")
+    add("--batches", type=_whole, default=2, help="how often each tool has a turn (%(default)s)")
     add("--core", type=int, help="the core that everything runs on (the last one)")
     add(
         "--output",
@@ -231,6 +231,13 @@ def _seconds(text: str) -> float:
     value = float(text)
     if not 0 < value < 1e6:
         raise argparse.ArgumentTypeError(f"{text} are no seconds above 0")
+    return value
+
+
+def _whole(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
     return value
 
 

@@ -86,7 +86,7 @@ def shapes_of(
         raise UserError(
             f"--pass {wrong[0]!r} cannot be timed by every tool; use {', '.join(PASSES)}"
         )
-    axes = {
+    axes: dict[str, Sequence[str | int | bool]] = {
         "implementation": implementations,
         "pass": passes,
         "threads": [1],
