@@ -1,0 +1,1 @@
+"""The cases as a suite of asv; `by_asv` runs it."""
