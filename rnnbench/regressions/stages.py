@@ -37,7 +37,6 @@ __all__ = [
     "seconds_of_case",
 ]
 
-_STATE = "stages.json"
 _SECONDS = 1.0
 """What `pytest suites` takes where neither an option nor the grid says it."""
 
@@ -99,7 +98,7 @@ def check_stages(result: Path, stages: int, replicates: int, *, resume: bool) ->
             "is no interval, so every case would stay open; give --replicates 2 or more"
         )
     folder = result.parent
-    state = _read_state(folder)
+    state = _read_state(result)
     if state is None:
         journal = result.with_name(f"{result.name}.journal")
         if stages > 1 and (result.exists() or journal.exists()):
@@ -167,7 +166,7 @@ def measure_in_stages(
             resume=resume,
         )
         state = dataclasses.replace(state, finished=stage)
-        _write(result.with_name(_STATE), dataclasses.asdict(state))
+        _write(_state_file(result), dataclasses.asdict(state))
 
 
 def compared_with_first(results: Results, names: Sequence[str]) -> list[Comparison]:
@@ -255,11 +254,11 @@ def _write(path: Path, document: Any) -> None:
 def _begun(result: Path, plan: Plan, *, resume: bool) -> _State:
     """The state of the run that the folder holds, or of one that is begun now."""
     folder = result.parent
-    state = _read_state(folder) if resume else None
+    state = _read_state(result) if resume else None
     if state is None:
         folder.mkdir(exist_ok=True)
         state = _State(plan.stages, 0, plan.asked())
-        _write(folder / _STATE, dataclasses.asdict(state))
+        _write(_state_file(result), dataclasses.asdict(state))
     asked = plan.asked()
     different = [
         name for name in sorted(state.asked | asked) if state.asked.get(name) != asked.get(name)
@@ -279,8 +278,12 @@ def _begun(result: Path, plan: Plan, *, resume: bool) -> _State:
     return state
 
 
-def _read_state(folder: Path) -> _State | None:
-    file = folder / _STATE
+def _state_file(result: Path) -> Path:
+    return result.with_name(f"{result.name}.stages")
+
+
+def _read_state(result: Path) -> _State | None:
+    file = _state_file(result)
     try:
         found = json.loads(file.read_bytes())
     except (FileNotFoundError, NotADirectoryError):

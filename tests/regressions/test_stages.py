@@ -238,7 +238,7 @@ class TestGoingOn:
         assert whole["rnnbench"]["stages"] == {"planned": 3, "run": 3}
         assert validate(result) == []
 
-    @pytest.mark.parametrize("written", ["stages.json", "versions.json"])
+    @pytest.mark.parametrize("written", ["versions.json.stages", "versions.json"])
     def test_after_a_kill_between_a_stage_and_what_is_written_then(
         self, runs, monkeypatch, written
     ):
@@ -257,7 +257,7 @@ class TestGoingOn:
         run(result, resume=True)
         assert [batches for _, batches in made.stages[1:]] == [[3]] * (len(made.stages) - 1)
         assert [stage for stage, _ in made.stages][2:] == (
-            [2, 3] if written == "stages.json" else [3]
+            [2, 3] if written == "versions.json.stages" else [3]
         ), "a stage of which nothing says that it ended goes on from its journal"
         assert stages_of(result) == {"planned": 3, "run": 3}
         (frame,) = [read([str(result)]).frame]
@@ -348,8 +348,8 @@ class TestCheck:
 
     @pytest.mark.parametrize("content", ["", "{", "[]", '{"stages": 2}', '{"stages": "x"}'])
     def test_a_state_that_is_none(self, tmp_path, content):
-        (tmp_path / "stages.json").write_text(content)
-        with pytest.raises(UserError, match=r"stages\.json .*give another --output"):
+        (tmp_path / "versions.json.stages").write_text(content)
+        with pytest.raises(UserError, match=r"versions\.json\.stages .*give another --output"):
             check_stages(tmp_path / "versions.json", 2, 8, resume=True)
 
 
