@@ -68,8 +68,17 @@ def join_results(files: Sequence[Path]) -> dict[str, Any]:
         "rnnbench": {
             **first["rnnbench"],
             "run_id": _joined_id(runs),
-            "options": _joined_options(runs),
-            "environments": _joined_environments(runs),
+            "options": {
+                **runs[0].options,
+                **_summed("replicates_run", [run.options for run in runs]),
+            },
+            "environments": {
+                name: {
+                    **described,
+                    **_summed("processes", [run.environments[name] for run in runs]),
+                }
+                for name, described in runs[0].environments.items()
+            },
             "load": _joined_load([run.load for run in runs]),
             "sessions": sessions,
             "notes": list(dict.fromkeys([*notes, *_odd_ones(documents, parts)])),
@@ -207,46 +216,30 @@ def _joined(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
         calls = own["iterations"]
         other = {} if calls == ours[0]["iterations"] else {"iterations": calls}
         blocks += [
-            {**block, **other, "rounds": [len(data) + end for end in block["rounds"]]}
+            {**other, **block, "rounds": [len(data) + end for end in block["rounds"]]}
             for block in own["blocks"]
         ]
         data += part["stats"]["data"]
     changes = {
         "blocks": blocks,
         "stopped": ours[-1]["stopped"],
-        "ran": _joined_ran([own["ran"] for own in ours]),
+        "ran": {**ours[0]["ran"], **_summed("recompilations", [own["ran"] for own in ours])},
     }
     stats = {**benchmark_stats(data), "data": data, "iterations": ours[0]["iterations"]}
     return {**_with(first, changes), "stats": stats}
 
 
-def _joined_ran(ran: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    again = [found.get("recompilations") for found in ran]
-    counts = [count for count in again if type(count) is int]
-    return {**ran[0], **({"recompilations": sum(counts)} if len(counts) == len(ran) else {})}
+def _summed(key: str, tables: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """A count of all together, nothing where one of them does not have it."""
+    found = [table.get(key) for table in tables]
+    counts = [count for count in found if type(count) is int]
+    return {key: sum(counts)} if len(counts) == len(found) else {}
 
 
 def _joined_id(runs: Sequence[Run]) -> str:
     """The same for the same runs, so that files split from the whole know each other."""
     ids = [run.run_id for run in runs]
     return hashlib.sha256("\n".join(ids).encode()).hexdigest()[:32] if all(ids) else ""
-
-
-def _joined_options(runs: Sequence[Run]) -> dict[str, Any]:
-    slots = [run.options.get("replicates_run") for run in runs]
-    counts = [count for count in slots if type(count) is int]
-    known = {"replicates_run": sum(counts)} if len(counts) == len(runs) else {}
-    return {**runs[0].options, **known}
-
-
-def _joined_environments(runs: Sequence[Run]) -> dict[str, Any]:
-    joined = {}
-    for name, described in runs[0].environments.items():
-        started = [run.environments[name].get("processes") for run in runs]
-        counts = [count for count in started if type(count) is int]
-        known = {"processes": sum(counts)} if len(counts) == len(runs) else {}
-        joined[name] = {**described, **known}
-    return joined
 
 
 def _joined_load(loads: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -44,7 +44,7 @@ def versions(
         str, typer.Option(metavar="NAME|FILE", help="The grid; `rnnbench grids` lists them.")
     ] = DEFAULT_GRID,
     replicates: Annotated[
-        int, typer.Option(metavar="N", help="Fresh processes for each environment.")
+        int, typer.Option(metavar="N", help="Fresh processes for each environment and stage.")
     ] = 8,
     seconds: Annotated[
         float | None,
