@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import os
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ __all__ = [
     "Results",
     "Run",
     "Samples",
+    "described_run",
     "load",
     "read",
     "rounds",
@@ -139,6 +141,9 @@ class Run:
     """What a file says of the run that wrote it; its parts are as design and schema name them.
 
     Files that were split from one result have the same ``run_id``; it is empty in older files.
+    ``stages`` is how often a case could have been looked at before it was decided, as was planned
+    beforehand. ``sessions`` are the ranges [from, to) of replicates that were measured at one time;
+    none stands for a single one.
     """
 
     label: str
@@ -151,6 +156,15 @@ class Run:
     load: Mapping[str, Any]
     notes: tuple[str, ...]
     run_id: str = ""
+    stages: int = 1
+    sessions: tuple[tuple[int, int], ...] = ()
+
+    def sessions_of(self, replicates: Iterable[int]) -> list[int] | None:
+        """The number of the session of each replicate; None where all are of a single one."""
+        if len(self.sessions) < 2:
+            return None
+        starts = [start for start, _ in self.sessions]
+        return [bisect_right(starts, replicate) for replicate in replicates]
 
 
 @dataclass(frozen=True, eq=False)
@@ -262,7 +276,7 @@ def _read(files: Sequence[str]) -> Results:
     runs: dict[str, Run] = {}
     for file, label in zip(files, _labels(files), strict=True):
         document = read_document(file)
-        runs[label] = _run(label, file, document)
+        runs[label] = described_run(label, file, document)
         for benchmark in document["benchmarks"]:
             measured = _samples(benchmark)
             samples.append(measured)
@@ -355,7 +369,8 @@ def _unicode(path: str) -> str:
     return path.encode("utf-8", "replace").decode("utf-8")
 
 
-def _run(label: str, path: str, document: Mapping[str, Any]) -> Run:
+def described_run(label: str, path: str, document: Mapping[str, Any]) -> Run:
+    """What a valid document says of its run."""
     ours = document["rnnbench"]
     return Run(
         label=label,
@@ -368,6 +383,8 @@ def _run(label: str, path: str, document: Mapping[str, Any]) -> Run:
         load=ours["load"],
         notes=tuple(str(note) for note in _items(ours.get("notes"))),
         run_id=_text(ours.get("run_id")) or "",
+        stages=ours["stages"]["planned"] if "stages" in ours else 1,
+        sessions=tuple(tuple(entry["replicates"]) for entry in ours.get("sessions", ())),
     )
 
 

@@ -14,6 +14,7 @@ __all__ = [
     "CELLS",
     "DTYPES",
     "LAYOUTS",
+    "MOST_STAGES",
     "NOT_MEASURED",
     "PASSES",
     "SCHEMA_VERSION",
@@ -27,6 +28,10 @@ CELLS = ("rnn_tanh", "rnn_relu")
 PASSES = ("inference", "forward", "backward", "forward_backward", "training_step")
 LAYOUTS = ("time_major", "batch_first", "batch_first_view")
 DTYPES = ("float32", "float64", "bfloat16", "float16")
+
+MOST_STAGES = 100
+"""A run is planned with no more: beyond, no number of processes that one can wait for says
+anything at the share of the error rate that each look is left with."""
 
 NOT_MEASURED = ("unsupported", "incorrect", "failed", "out_of_memory", "timed_out", "crashed")
 """Statuses of a case that has no time.

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 
 from rnnbench.cases import Case
 from rnnbench.errors import UserError
-from rnnbench.schema import NOT_MEASURED, SCHEMA_VERSION
+from rnnbench.schema import MOST_STAGES, NOT_MEASURED, SCHEMA_VERSION
 
 __all__ = ["STOPPED", "Examination", "examine", "read_document", "validate"]
 
@@ -272,6 +272,10 @@ _POSITIVE = _Kind(
     lambda value: type(value) is int and 1 <= value < _MOST,
     limits="below 2**63",
 )
+_STAGES = _Kind(
+    f"a whole number from 1 to {MOST_STAGES}",
+    lambda value: type(value) is int and 1 <= value <= MOST_STAGES,
+)
 _NUMBER = _Kind("a finite number", _is_number)
 _ERROR = _Kind("a finite number of 0 or more", lambda value: _is_number(value) and value >= 0)
 _TIME = _Kind(
@@ -405,14 +409,56 @@ def _check_document(check: _Check, document: Any) -> tuple[int, int]:
     environments = check.field(ours, "rnnbench", "environments", _OBJECT) or {}
     for name, description in environments.items():
         check.value(description, f"rnnbench.environments.{name}", _OBJECT)
+    _check_stages(check, ours)
+    replicates = _check_sessions(check, ours)
     cases = _Cases(check, environments)
     benchmarks = check.field(top, "", "benchmarks", _LIST) or []
     for index, benchmark in enumerate(benchmarks):
-        _check_benchmark(check, benchmark, f"benchmarks[{index}]", cases)
+        _check_benchmark(check, benchmark, f"benchmarks[{index}]", cases, replicates)
     not_measured = check.field(ours, "rnnbench", "not_measured", _LIST) or []
     for index, entry in enumerate(not_measured):
         _check_not_measured(check, entry, f"rnnbench.not_measured[{index}]", cases)
     return len(benchmarks), len(not_measured)
+
+
+def _check_stages(check: _Check, ours: Mapping[str, Any]) -> None:
+    """Check how many looks a run had at its cases; without stages it was one."""
+    if "stages" not in ours:
+        return
+    stages = check.field(ours, "rnnbench", "stages", _OBJECT)
+    if stages is None:
+        return
+    planned, run = (
+        check.field(stages, "rnnbench.stages", key, _STAGES) for key in ("planned", "run")
+    )
+    if planned is not None and run is not None and run > planned:
+        check.problem("rnnbench.stages.run", f"is {run}, but {planned} were planned")
+
+
+def _check_sessions(check: _Check, ours: Mapping[str, Any]) -> _Kind:
+    """Check that sessions lie side by side; returns what a replicate must be."""
+    if "sessions" not in ours:
+        return _COUNT
+    sessions = check.field(ours, "rnnbench", "sessions", _LIST)
+    if not sessions:
+        return _COUNT
+    end = 0
+    for index, session in enumerate(sessions):
+        place = f"rnnbench.sessions[{index}]"
+        if check.value(session, place, _OBJECT) is None:
+            return _COUNT
+        span = check.field(session, place, "replicates", _RANGE)
+        if span is None:
+            return _COUNT
+        if span[0] != end:
+            check.problem(
+                f"{place}.replicates", f"is {span}, but the replicates before it end at {end}"
+            )
+        end = span[1]
+    return _Kind(
+        f"a replicate of one of the sessions, below {end}",
+        lambda value: _COUNT.holds(value) and value < end,
+    )
 
 
 def _check_not_measured(check: _Check, entry: Any, place: str, cases: _Cases) -> None:
@@ -423,7 +469,9 @@ def _check_not_measured(check: _Check, entry: Any, place: str, cases: _Cases) ->
     check.field(entry, place, "reason", _TEXT)
 
 
-def _check_benchmark(check: _Check, benchmark: Any, place: str, cases: _Cases) -> None:
+def _check_benchmark(
+    check: _Check, benchmark: Any, place: str, cases: _Cases, replicate: _Kind
+) -> None:
     if check.value(benchmark, place, _OBJECT) is None:
         return
     stats = check.field(benchmark, place, "stats", _OBJECT)
@@ -452,7 +500,7 @@ def _check_benchmark(check: _Check, benchmark: Any, place: str, cases: _Cases) -
             check.problem(f"{place}.work.{key}", f"is missing; it must be {_COUNT.what}")
     blocks = check.field(ours, place, "blocks", _LIST)
     if blocks is not None:
-        _check_blocks(check, blocks, f"{place}.blocks", rounds)
+        _check_blocks(check, blocks, f"{place}.blocks", rounds, replicate)
 
 
 _OBJECT_OR_NULL = _Kind(
@@ -498,14 +546,16 @@ def _check_verification(check: _Check, ours: Mapping[str, Any], place: str) -> N
     check.numbers(verification, place, "error", _ERROR)
 
 
-def _check_blocks(check: _Check, blocks: list[Any], place: str, rounds: int | None) -> None:
+def _check_blocks(
+    check: _Check, blocks: list[Any], place: str, rounds: int | None, replicate: _Kind
+) -> None:
     """Check that blocks are whole and lie side by side on all rounds, in their order."""
     end: int | None = 0
     for index, block in enumerate(blocks):
         here = f"{place}[{index}]"
         span = None
         if check.value(block, here, _OBJECT) is not None:
-            span = _check_block(check, block, here)
+            span = _check_block(check, block, here, replicate)
         if span is not None and end is not None and span[0] != end:
             check.problem(
                 f"{here}.rounds",
@@ -518,8 +568,10 @@ def _check_blocks(check: _Check, blocks: list[Any], place: str, rounds: int | No
         check.problem(place, f"cover {end} rounds, but stats.data holds {rounds}")
 
 
-def _check_block(check: _Check, block: Mapping[str, Any], place: str) -> list[int] | None:
-    check.field(block, place, "replicate", _COUNT)
+def _check_block(
+    check: _Check, block: Mapping[str, Any], place: str, replicate: _Kind
+) -> list[int] | None:
+    check.field(block, place, "replicate", replicate)
     check.field(block, place, "turn", _COUNT)
     check.field(block, place, "start", _NUMBER)
     check.entries(block, place, "cores", _COUNT)

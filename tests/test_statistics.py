@@ -22,6 +22,7 @@ from rnnbench.statistics import (
     verdict_of,
 )
 from rnnbench.statistics import _median_interval as median_interval
+from rnnbench.statistics import _rank_scores as rank_scores
 from rnnbench.statistics import _rank_sum_limits as rank_sum_limits
 
 REPEATS = 400
@@ -317,9 +318,10 @@ def test_small_samples_use_welch_and_student() -> None:
 
 @pytest.mark.parametrize(("n", "m"), [(4, 4), (5, 4), (5, 5), (6, 5)])
 def test_rank_sum_limits_are_those_of_all_arrangements(n: int, m: int) -> None:
-    limits = rank_sum_limits(n, m, 0.9)
+    limits = rank_sum_limits(((n, m),), 0.9)
     assert limits is not None
-    scores, least, most = limits
+    least, most = limits
+    scores = rank_scores(n, m)
     sums = np.array([sum(scores[list(c)]) for c in itertools.combinations(range(n + m), n)])
     assert np.mean(sums <= least) <= 0.05 < np.mean(sums <= min(sums[sums > least]))
     assert np.mean(sums >= most) <= 0.05 < np.mean(sums >= max(sums[sums < most]))
@@ -456,3 +458,86 @@ def test_one_process_has_a_middle_without_an_interval_and_none_is_refused() -> N
         side_interval(np.array([]), np.array([1.0]))
     with pytest.raises(ValueError, match="level"):
         middle_interval(np.array([1.0, 2.0]), level=0)
+
+
+# Sessions
+
+
+def test_one_session_is_no_session() -> None:
+    rng = np.random.default_rng(16)
+    for count in (2, 3, 8):
+        x, y = rng.standard_normal((2, count))
+        assert side_interval(x, y, sessions=[4] * count) == side_interval(x, y)
+
+
+def test_limits_of_several_sessions_are_those_of_all_arrangements() -> None:
+    sizes = ((3, 3), (2, 4), (4, 3))
+    limits = rank_sum_limits(sizes, 0.9)
+    assert limits is not None
+    each = [
+        [sum(rank_scores(n, m)[list(c)]) for c in itertools.combinations(range(n + m), n)]
+        for n, m in sizes
+    ]
+    sums = np.array([sum(chosen) for chosen in itertools.product(*each)])
+    least, most = limits
+    assert np.mean(sums <= least) <= 0.05 < np.mean(sums <= min(sums[sums > least]))
+    assert np.mean(sums >= most) <= 0.05 < np.mean(sums >= max(sums[sums < most]))
+
+
+def test_what_a_session_has_in_common_is_in_no_ratio() -> None:
+    rng = np.random.default_rng(17)
+    x, y = 0.01 * rng.standard_normal((2, 24))
+    sessions = np.repeat([3, 1, 2], 8)
+    slower = np.array([0.0, 0.4, -0.3, 0.2])[sessions]
+    plain = side_interval(x, y, 0.98, sessions.tolist())
+    shifted = side_interval(x + slower, y + slower, 0.98, sessions.tolist())
+    assert shifted == pytest.approx(plain, abs=1e-9)
+    _, low, high = side_interval(x + slower, y + slower, 0.98)
+    assert low is not None and high is not None
+    assert plain[1] is not None and plain[2] is not None
+    assert high - low > 2 * (plain[2] - plain[1]), "taken as one they hide what they say"
+
+
+@pytest.mark.parametrize("counts", [(3, 3), (4, 2, 5), (8, 8), (1, 1, 1, 1, 1, 1, 1, 1)])
+def test_intervals_over_sessions_hold_the_true_ratio(counts: tuple[int, ...]) -> None:
+    rng = np.random.default_rng([18, *counts])
+    sessions = np.repeat(np.arange(len(counts)), counts)
+    held, widths = [], []
+    for _ in range(REPEATS):
+        change = 0.2 * rng.standard_normal(len(counts))[sessions]
+        x, y = 0.012 * rng.standard_exponential((2, len(sessions))) + change
+        value, low, high = side_interval(x, y + 0.1, 0.9, sessions.tolist())
+        assert low is not None and high is not None
+        assert low <= value <= high
+        held.append(low <= 0.1 <= high)
+        widths.append(high - low)
+    assert np.mean(held) >= least_plausible_share(0.9)
+    assert np.median(widths) < 0.1, "the change between sessions is not in them"
+
+
+def test_too_few_processes_in_sessions_give_welch_or_no_interval() -> None:
+    x, y = np.array([[0.0, 0.1, 5.0, 5.2], [0.0, 0.3, 5.1, 5.1]])
+    parts = [(y[:2], x[:2]), (y[2:], x[2:])]
+    _, low, high = side_interval(x, y, 0.95, [0, 0, 1, 1])
+    variance = sum(side.var(ddof=1) / 2 for part in parts for side in part) / 4
+    freedom = variance**2 / sum((side.var(ddof=1) / 8) ** 2 for part in parts for side in part)
+    half = stats.t.ppf(0.975, freedom) * math.sqrt(variance)
+    middle = float(np.mean([a.mean() - b.mean() for a, b in parts]))
+    assert (low, high) == pytest.approx((middle - half, middle + half))
+    assert side_interval(x, y, 0.95, [0, 1, 2, 3])[1:] == (None, None)
+    assert side_interval(x, x, 0.95, [0, 1, 2, 3]) == (0.0, None, None)
+
+
+def test_blocks_of_several_sessions_are_compared_within_each() -> None:
+    rng = np.random.default_rng(19)
+    base, new = draw_processes(rng, 16), draw_processes(rng, 16, seconds=0.0021)
+    later = [*base[:8], *scaled(base[8:], 1.3)], [*new[:8], *scaled(new[8:], 1.3)]
+    sessions = [0] * 8 + [1] * 8
+    plain = compare_blocks(base, new, sessions=sessions)
+    changed = compare_blocks(*later, sessions=sessions)
+    assert (changed.ratio, changed.low, changed.high) == pytest.approx(
+        (plain.ratio, plain.low, plain.high)
+    )
+    assert changed.verdict == "slower"
+    with pytest.raises(ValueError, match="sessions has 3 numbers for 16 and 16 processes"):
+        compare_blocks(base, new, sessions=[0, 1, 2])

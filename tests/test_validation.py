@@ -447,3 +447,53 @@ class TestFields:
         file = tmp_path_factory.getbasetemp() / "anything.json"
         file.write_text(json.dumps(replaced(document, path, data.draw(anything))))
         assert all(problem.startswith(f"{file}: ") for problem in validate(file))
+
+
+class TestStages:
+    def test_a_run_in_stages_is_right(self, document, problems):
+        document["rnnbench"] |= {
+            "stages": {"planned": 3, "run": 2},
+            "sessions": [{"replicates": [0, 1]}, {"replicates": [1, 4]}],
+        }
+        assert problems(document) == []
+        document["rnnbench"]["sessions"] = []
+        assert problems(document) == []
+
+    @pytest.mark.parametrize("value", [0, -1, 1.5, "2", True, None, 101, 10**30])
+    @pytest.mark.parametrize("key", ["planned", "run"])
+    def test_a_number_of_stages_that_is_none(self, document, problems, key, value):
+        document["rnnbench"]["stages"] = {"planned": 1, "run": 1, key: value}
+        (problem,) = problems(document)
+        assert problem.startswith(f"rnnbench.stages.{key} is ")
+        assert problem.endswith("; it must be a whole number from 1 to 100")
+
+    def test_more_were_run_than_planned(self, document, problems):
+        document["rnnbench"]["stages"] = {"planned": 2, "run": 3}
+        assert problems(document) == ["rnnbench.stages.run is 3, but 2 were planned"]
+
+    @pytest.mark.parametrize("stages", [[], 3, None])
+    def test_stages_that_are_no_object(self, document, problems, stages):
+        document["rnnbench"]["stages"] = stages
+        (problem,) = problems(document)
+        assert problem.startswith("rnnbench.stages is ")
+
+    def test_sessions_lie_side_by_side(self, document, problems):
+        document["rnnbench"]["sessions"] = [{"replicates": [0, 1]}, {"replicates": [2, 4]}]
+        assert problems(document) == [
+            "rnnbench.sessions[1].replicates is [2, 4], but the replicates before it end at 1"
+        ]
+
+    @pytest.mark.parametrize("sessions", [{}, 3, [3], [{}], [{"replicates": [1, 1]}]])
+    def test_sessions_that_are_none(self, document, problems, sessions):
+        document["rnnbench"]["sessions"] = sessions
+        (problem,) = problems(document)
+        assert problem.startswith("rnnbench.sessions")
+
+    def test_a_replicate_of_no_session(self, document, problems):
+        document["rnnbench"]["sessions"] = [{"replicates": [0, 1]}]
+        found = problems(document)
+        assert found[0] == (
+            f"{OURS}.blocks[1].replicate is 1; it must be a replicate of one of the sessions, "
+            "below 1"
+        )
+        assert len(found) == 2, "of both benchmarks"

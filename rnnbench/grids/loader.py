@@ -81,7 +81,8 @@ class Grid:
     """A union of products of axes, with the run options that suit it.
 
     ``overrides`` replace their axis in every product; they came from options that begin with
-    ``prefix``. An axis that neither holds has the default of `Case`.
+    ``prefix``. An axis that neither holds has the default of `Case`. ``plugins`` is whether
+    implementations of plug-ins join every product, or only those that name them.
     """
 
     name: str
@@ -91,6 +92,7 @@ class Grid:
     options: Mapping[str, float] = field(default_factory=dict)
     overrides: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
     prefix: str = OPTION_PREFIX
+    plugins: bool = True
 
     def override(
         self, values: Mapping[str, Iterable[Value]], *, prefix: str = OPTION_PREFIX
@@ -135,7 +137,9 @@ class Grid:
         return [Case(*row) for row in sorted(rows)]
 
     def with_implementations(self, names: Sequence[str]) -> Grid:
-        """The grid with further implementations in every product: those of a user's plug-ins."""
+        """The grid with those of a user's plug-ins in every product, unless it takes none."""
+        if not self.plugins:
+            return self
         axis = "implementation"
         products = tuple(
             {**product, axis: (*product.get(axis, (AXES[axis].default,)), *names)}
@@ -277,13 +281,16 @@ class _Table:
 
 def _parse(name: str, document: dict[str, Any]) -> Grid:
     where = f"grid {quoted(name)}"
-    table = _Table(document, where, ("description", "source", "options", "product"))
+    table = _Table(document, where, ("description", "source", "options", "plugins", "product"))
     products = table.tables("product")
     if not products:
         raise UserError(
             f"{where} has no product; give at least one under [[product]], with axes such as "
             "batch = [1, 32]"
         )
+    plugins = table.table.get("plugins", True)
+    if not isinstance(plugins, bool):
+        table.refuse("plugins", "it takes true or false: whether they join every product")
     return Grid(
         name=name,
         description=table.text("description", required=True),
@@ -293,6 +300,7 @@ def _parse(name: str, document: dict[str, Any]) -> Grid:
         ),
         source=_parse_source(document["source"], where) if "source" in document else None,
         options=_parse_options(document.get("options", {}), where),
+        plugins=plugins,
     )
 
 

@@ -25,6 +25,7 @@ class Options:
     ``precision`` is the half width of an interval, relative to its middle, at which a group of
     competitors stops before its time is spent. ``cores``: those that blocks run on. ``devices``:
     those that the command line asked for by name, which must be there; a grid's own may be missing.
+    ``seed`` is that of the order in which competitors are built and take turns.
     ``plugins``: files for every environment, or ``NAME=FILE`` for that one alone. ``planted``: the
     share by which each call is made longer in an environment, to see whether that is found.
     """

@@ -120,6 +120,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="cores that blocks may run on, such as 2,3; all competitors share them (default: all)",
     )
     group.addoption(
+        "--rnn-order-seed",
+        metavar="N",
+        type=int,
+        help="seed of the order in which competitors are built and take turns; a further run of "
+        "the same cases must not repeat it (default: the first of --rnn-seed)",
+    )
+    group.addoption(
         "--rnn-resume",
         action="store_true",
         help="go on from the journal beside the JSON file; measures nothing twice",
@@ -159,6 +166,9 @@ def _options(config: pytest.Config, grid: Grid, devices: Sequence[Value]) -> Opt
     cores = config.getoption("rnn_cores")
     in_process = config.getoption("rnn_in_process")
     seeds = config.getoption(_destination("seed"))
+    order = config.getoption("rnn_order_seed")
+    if order is None:
+        order = int(parse_axis("seed", seeds)[0]) if seeds else 0
     given = {
         name: config.getoption(f"rnn_{name}")
         for name in ("seconds", "replicates")
@@ -173,7 +183,7 @@ def _options(config: pytest.Config, grid: Grid, devices: Sequence[Value]) -> Opt
         precision=config.getoption("rnn_precision"),
         case_timeout=config.getoption("rnn_case_timeout"),
         baseline=config.getoption("rnn_baseline"),
-        seed=int(parse_axis("seed", seeds)[0]) if seeds else 0,
+        seed=order,
         resume=config.getoption("rnn_resume"),
         in_process=in_process,
         cores=_parse_cores(cores) if cores else usable_cores(),

@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeAlias
 import pandas as pd
 
 from rnnbench.errors import UserError
+from rnnbench.numbers import format_share
 from rnnbench.regressions.family import Bounds, Finding, Interval, judge
 from rnnbench.regressions.machine_noise import MachineNoise, between_sessions
 from rnnbench.regressions.machines import Difference, differences
@@ -104,7 +105,8 @@ def compare(
     Sides of one run took turns: their ratios have intervals from pairs of processes. Sides of
     separate runs have intervals from their processes, widened by what is known of the machine's
     noise between sessions; where that is not known, every verdict is ``inconclusive``. A single
-    process on a side has no interval but that which the machine's known noise gives it.
+    process on a side has no interval but that which the machine's known noise gives it. Of a run in
+    stages each look has its share of the rate, whichever were taken.
 
     Raises:
         UserError: the sides have no case in common, or are from different machines or settings and
@@ -137,7 +139,9 @@ def compare(
         _interval(sides, base.rows[key], new.rows[key], footing, session, bool(found), deviation)
         for key in both
     ]
-    findings = dict(zip(both, judge(intervals, margin=margin, rate=rate), strict=True))
+    looks = _looks(sides)
+    judged = judge(intervals, margin=margin, rate=rate, looks=looks)
+    findings = dict(zip(both, judged, strict=True))
     keys = [*base.rows, *(key for key in new.rows if key not in base.rows)]
     return Comparison(
         sides=sides,
@@ -146,9 +150,26 @@ def compare(
         rate=rate,
         footing=footing,
         differences=found,
-        notes=_notes(sides, found, session, noise),
+        notes=[*_staged(looks, rate), *_notes(sides, found, session, noise)],
         noise=noise,
     )
+
+
+def _looks(sides: Sides) -> int:
+    """How often a case could have been looked at: of two runs, each time with any of the other."""
+    if sides.one_run:
+        return max(sides.base.run.stages, sides.new.run.stages)
+    return sides.base.run.stages * sides.new.run.stages
+
+
+def _staged(looks: int, rate: float) -> list[str]:
+    if looks == 1:
+        return []
+    return [
+        f"Measured in stages: a case could be looked at {looks} times, so each verdict is held to "
+        f"{format_share(rate)} / {looks} = {format_share(rate / looks)}, which keeps all looks "
+        f"together at {format_share(rate)}."
+    ]
 
 
 def _measured(results: Results, base: Side, new: Side, key: tuple[Hashable, ...]) -> bool:

@@ -7,6 +7,16 @@ the level 1 - rate R / m leave 1 out, for the largest such R. So of the changes 
 at most the share ``rate`` is expected to be none, and where nothing changed, one is reported in at
 most that share of all comparisons. The intervals that are shown have that level too, as Benjamini
 and Yekutieli (2005, J. Am. Stat. Assoc. 100, 71-81) make them for what was selected by looking.
+
+A run in stages looks at a case several times, and measures it again only as long as it does not
+like what it sees. Let K be the number of looks that was planned beforehand. The K intervals that a
+case would have after 1, 2, … K stages, each at the level 1 - a / K, hold the truth all together
+with a probability of at least 1 - a, because the probabilities of missing add up to no more than a
+(Bonferroni). The last one that was taken is one of them, whatever the rule that ended it saw: it
+is an interval at 1 - a, for every a. So all that is said above holds for the last intervals if
+1 - a / K is asked of them wherever it says 1 - a, that is, with rate / K in place of the rate. All
+cases stay in the family, those that were decided early with the interval that they had then: of
+those alone that were measured again it would not hold, as they were chosen by what they had shown.
 """
 
 from __future__ import annotations
@@ -36,8 +46,7 @@ class Finding:
     new side would have to be slower, or faster, to be found with a chance of about 80 %: the half
     width of the interval, lengthened by what the normal distribution asks for beyond an even
     chance. None without an interval.
-    ``alone`` are the ratio and the ends of the interval at ``1 - rate`` as if there were no other
-    case.
+    ``alone`` are the ratio and the ends of the interval as if there were no other case.
     """
 
     ratio: float
@@ -50,21 +59,25 @@ class Finding:
 
 
 def judge(
-    intervals: Sequence[Interval], *, margin: float = 0.02, rate: float = 0.05
+    intervals: Sequence[Interval], *, margin: float = 0.02, rate: float = 0.05, looks: int = 1
 ) -> list[Finding]:
     """Judge ratios together; ``intervals`` give each one's interval at any level.
 
     A change that was found is ``slower`` or ``faster``, unless its interval lies within the margin:
     then, as where none was found and the interval at ``1 - rate`` lies there, it is the ``same``.
-    All else is ``inconclusive``.
+    All else is ``inconclusive``. ``looks`` is how often a case could have been looked at, this time
+    included: then each look has its share of the rate.
 
     Raises:
-        ValueError: a margin that is not above 0, or a rate that is no probability.
+        ValueError: a margin that is not above 0, a rate that is no probability, or no look.
     """
     if not (math.isfinite(margin) and margin > 0):
         raise ValueError(f"margin is {margin!r}; give a fraction above 0, such as 0.02")
     if not 0 < rate < 1:
         raise ValueError(f"rate is {rate!r}; give a probability between 0 and 1, such as 0.05")
+    if looks < 1:
+        raise ValueError(f"looks is {looks!r}; give 1 or more")
+    rate /= looks
     levels = [1 - rate] * len(intervals)
     alone = [interval(1 - rate) for interval in intervals]
     bounds = list(alone)

@@ -44,16 +44,26 @@ def versions(
         str, typer.Option(metavar="NAME|FILE", help="The grid; `rnnbench grids` lists them.")
     ] = DEFAULT_GRID,
     replicates: Annotated[
-        int, typer.Option(metavar="N", help="Fresh processes for each environment.")
+        int, typer.Option(metavar="N", help="Fresh processes for each environment and stage.")
     ] = 8,
     seconds: Annotated[
         float | None,
         typer.Option(
             metavar="S",
-            help="Seconds of rounds for each case, over all of its processes; the grid's, else 1.",
+            help="Seconds of rounds for each case, over all of its processes and stages; the "
+            "grid's, else 1.",
             show_default=False,
         ),
     ] = None,
+    stages: Annotated[
+        int,
+        typer.Option(
+            metavar="K",
+            help="Measure in up to K stages, each in fresh processes and with its share of the "
+            "seconds: after the first, only cases with a verdict that is still inconclusive. Each "
+            "look has a K-th of the error rate, so that all of them together keep it.",
+        ),
+    ] = 1,
     precision: Annotated[
         float,
         typer.Option(
@@ -129,10 +139,13 @@ def versions(
         return
     from rnnbench.regressions import versions as run
     from rnnbench.regressions.processes import Interrupted
+    from rnnbench.regressions.stages import Plan, check_stages, measure_in_stages, seconds_of_case
 
-    arguments = suite_arguments(axes)
+    selection = [*suite_arguments(axes), f"{OPTION_PREFIX}grid={grid}"]
     try:
         result = run.prepare_output(output, resume=resume)
+        check_stages(result, stages, replicates, resume=resume)
+        total = None if stages == 1 else seconds_of_case(seconds, grid)
         if a is None and b is None:
             environments = _environments(environment or ())
             plugins = list(plugin or ())
@@ -145,22 +158,26 @@ def versions(
                 asked = [f"--grid={grid}"]
                 asked += [f"--python={entry.name}={entry.python}" for entry in environments]
                 implementations = ",".join(run.implementations_of(plugins, asked))
-                arguments.append(f"{OPTION_PREFIX}implementation={implementations}")
+                selection.append(f"{OPTION_PREFIX}implementation={implementations}")
         baseline = run.baseline_among(implementations, baseline)
         given: Mapping[str, object] = {
-            "grid": grid,
             "replicates": replicates,
-            "seconds": seconds,
             "precision": precision,
             "baseline": baseline,
             "cores": cores,
             "case-timeout": case_timeout,
         }
-        arguments += [f"{OPTION_PREFIX}{k}={v}" for k, v in given.items() if v is not None]
+        arguments = [f"{OPTION_PREFIX}{k}={v}" for k, v in given.items() if v is not None]
         arguments += [f"{OPTION_PREFIX}plugin={file}" for file in plugins]
         arguments += [f"{OPTION_PREFIX}no-lock"] if no_lock else []
         arguments += run.environment_arguments(environments)
-        run.measure(result, arguments, resume=resume)
+        if total is None:
+            arguments += [] if seconds is None else [f"{OPTION_PREFIX}seconds={seconds}"]
+            run.measure(result, [*selection, *arguments], resume=resume)
+        else:
+            names = [entry.name for entry in environments]
+            plan = Plan(stages, total, selection, arguments, names, plugins)
+            measure_in_stages(result, plan, resume=resume, say=typer.echo)
     except Interrupted as interrupted:
         typer.echo(
             "rnnbench: interrupted; what was measured is kept, and the same command with --resume "
@@ -228,15 +245,11 @@ def _conclude(result: Path, names: Sequence[str], baseline: str) -> None:
 
 def _print_comparison(results: Results, names: Sequence[str]) -> None:
     """The verdicts on each environment against the first."""
-    from rnnbench.regressions.compare import compare
     from rnnbench.regressions.comparison_output import sentences, to_table
-    from rnnbench.regressions.machine_noise import known_noise
-    from rnnbench.regressions.sides import sides_of
+    from rnnbench.regressions.stages import compared_with_first
     from rnnbench.report.commands import Format, print_sentences, rendered
 
-    for name in names[1:]:
-        sides = sides_of(results, names[0], name)
-        found = compare(sides, noise=known_noise(sides.new.described))
+    for found in compared_with_first(results, names):
         print_sentences(sentences(found))
         typer.echo(rendered(to_table(found), Format.TERMINAL))
 

@@ -163,6 +163,7 @@ def ratios_of(
     shifts: list[Floats] = []
     for index, (base, new) in enumerate(pairs):
         left, right = figures.lows(base), figures.lows(new)
+        sessions = None
         if figures.columns["run"][base] == figures.columns["run"][new]:
             shared = left.keys() & right.keys()
             if shared and figures.place(base) == figures.place(new):
@@ -171,8 +172,10 @@ def ratios_of(
                 continue
             if shared:
                 left, right = ({p: side[p] for p in sorted(shared)} for side in (left, right))
+                run = results.runs[figures.columns["run"][base]]
+                sessions = run.sessions_of(left)
         x, y = _sides(list(left.values()), list(right.values()))
-        bounds[index] = (side_interval(x, y, level), min(len(x), len(y)))
+        bounds[index] = (side_interval(x, y, level, sessions), min(len(x), len(y)))
     for index, shift, found in zip(together, shifts, middles(shifts, level), strict=True):
         bounds[index] = (found, len(shift))
     ratios = []

@@ -127,7 +127,7 @@ def _how_sure(results: Results, measured: pd.DataFrame) -> Iterator[str]:
             "other machines, or other versions of what is installed."
         )
         comparisons = sum(len(rows) - 1 for rows in groups(measured).values())
-        if comparisons:
+        if comparisons and any(run.stages == 1 for run in results.runs.values()):
             expected = (
                 ""
                 if comparisons < 20
@@ -138,6 +138,7 @@ def _how_sure(results: Results, measured: pd.DataFrame) -> Iterator[str]:
                 "Each interval holds the truth in 95 % of all runs, for one comparison by itself: "
                 f"about one in twenty is wrong by chance{expected}."
             )
+        yield from _staged(results)
     alone = int((measured["processes"] < 2).sum())
     if alone:
         who = capital(share_of(alone, len(measured), "case"))
@@ -157,6 +158,23 @@ def _how_sure(results: Results, measured: pd.DataFrame) -> Iterator[str]:
             "Different settings of a run, such as two sizes or two devices, were measured one "
             "after the other: a drift of the machine in between is in no interval. Only "
             "implementations of the same setting took turns."
+        )
+
+
+def _staged(results: Results) -> Iterator[str]:
+    """What looking several times does to an interval: those of a report do not know of it."""
+    staged = [run for run in results.runs.values() if run.stages > 1]
+    if staged:
+        most = max(run.stages for run in staged)
+        least = max(0.0, 1 - 0.05 * most)
+        labels = joined([name(run.label) for run in staged])
+        yield (
+            f"{labels} {'was' if len(staged) == 1 else 'were'} "
+            f"measured in up to {most} stages, the further ones where a comparison of environments "
+            "was inconclusive. That makes intervals of a single look hold the truth less often: in "
+            f"{least:.0%} of all runs at least, and not in 95 %. `rnnbench compare` takes it into "
+            "account, the other numbers do not. Times of cases that were in more stages are from "
+            "more sessions too."
         )
 
 

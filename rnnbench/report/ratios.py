@@ -105,6 +105,7 @@ def ratio_of(
         level=level,
         warmup_rounds=0,
         same_process=one_process,
+        sessions=results.run_of(base).sessions_of(shared) if shared else None,
     )
     return Ratio(
         value=compared.ratio,

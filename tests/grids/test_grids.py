@@ -381,7 +381,12 @@ class TestMistakesInFiles:
             (
                 'descripton = "a"\n[[product]]\n',
                 'grid "mine.toml": there is no key "descripton"; did you mean "description"? '
-                "known: description, source, options, product",
+                "known: description, source, options, plugins, product",
+            ),
+            (
+                "plugins = 0\n" + product(""),
+                'grid "mine.toml": "plugins" is 0; it takes true or false: whether they join every '
+                "product",
             ),
             (
                 "[[product]]\nbatch = 1\n",

@@ -170,6 +170,12 @@ class TestSelection:
         assert "2 skipped" in done.output
         assert not done.json.exists()
 
+    def test_another_seed_of_the_order_measures_the_same_cases(self, suite):
+        done = suite("--rnn-order-seed=7", implementation="nn_rnn", seed="3")
+        assert done.status == 0, done.said
+        assert done.document()["rnnbench"]["options"]["seed"] == 7
+        assert [result["case"]["seed"] for result in done.results()] == [3]
+
     def test_deselected_cases_are_neither_measured_nor_listed(self, suite):
         node = "suites/test_layer.py::test_layer[hoisted_loop-rnn_tanh-inference-T3-B2-I4-H8-L1-"
         done = suite(

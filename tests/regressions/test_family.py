@@ -119,3 +119,52 @@ class TestRates:
         size = float(np.median(sizes))
         found = [judge([drawn(generator, 1 + size)], margin=1e-6)[0].verdict for _ in range(300)]
         assert 0.7 <= found.count("slower") / 300 <= 0.95
+
+
+class TestLooks:
+    """Of a case that is measured in stages until its verdict is clear."""
+
+    @staticmethod
+    def ended(generator, true_ratio, *, stages, looks, spread=0.02, processes=8):
+        """The verdict at which such a case ends."""
+        x = generator.normal(0, spread, (stages, processes))
+        y = generator.normal(math.log(true_ratio), spread, (stages, processes))
+        shift = generator.normal(0, 0.2, (stages, 1))  # the machine changes between stages
+        for stage in range(1, stages + 1):
+            sides = [(side[:stage] + shift[:stage]).ravel() for side in (x, y)]
+            sessions = np.repeat(np.arange(stage), processes).tolist()
+
+            def interval(level, sides=sides, sessions=sessions):
+                return tuple(map(math.exp, side_interval(*sides, level, sessions)))
+
+            (found,) = judge([interval], margin=0.001, looks=looks)
+            if found.verdict != "inconclusive":
+                break
+        return found.verdict
+
+    def test_each_look_has_its_share_of_the_rate(self):
+        found = judge([known(1.0, 0.001)] * 3 + [known(1.1, 0.001)], looks=5)
+        assert found[0].level == pytest.approx(1 - 0.05 / 5)
+        assert found[-1].level == pytest.approx(1 - 0.05 / 5 / 4)
+        with pytest.raises(ValueError, match="looks"):
+            judge([], looks=0)
+
+    def test_where_nothing_changed_stages_err_no_more_than_a_single_look_may(self):
+        rates = {}
+        for looks in (3, 1):
+            generator = np.random.default_rng(6)
+            verdicts = [self.ended(generator, 1.0, stages=3, looks=looks) for _ in range(600)]
+            rates[looks] = sum(v in ("slower", "faster") for v in verdicts) / 600
+        error = math.sqrt(0.05 * 0.95 / 600)
+        assert 0 < rates[3] <= 0.05 + 3 * error
+        assert rates[1] > 0.05 + 3 * error, "without the share the test above would fail"
+
+    def test_stages_find_what_a_single_one_does_not(self):
+        generator = np.random.default_rng(7)
+        found = {
+            stages: [
+                self.ended(generator, 1.03, stages=stages, looks=stages) for _ in range(200)
+            ].count("slower")
+            for stages in (1, 3)
+        }
+        assert found[3] > found[1] + 20

@@ -76,6 +76,47 @@ def test_two_environments_give_one_run_a_file_for_each_and_a_report(run, tmp_pat
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("kind", ["environments", "plug-ins"])
+def test_in_stages_what_is_inconclusive_is_measured_again(run, tmp_path, kind):
+    tiny = [*TINY_ARGUMENTS, "--replicates=2", "--seconds=0.4", "--stages=2", "--output=out"]
+    given = PYTHONS
+    if kind == "plug-ins":
+        (tmp_path / "cell.py").write_text(CELL.format(more="pass"))
+        tiny = [text for text in tiny if not text.startswith("--implementation")]
+        given = ["--a=cell.py", "--b=cell.py"]
+    done = run(*given, *tiny)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Stage 1 of 2: all cases, 0.2 s of rounds each" in done.stdout
+    out = tmp_path / "out"
+    document = json.loads((out / "versions.json").read_text())
+    ours = document["rnnbench"]
+    assert ours["stages"]["planned"] == 2
+    assert validate(out / "versions.json") == []
+    first = json.loads((out / "stage-1.json").read_text())
+    names = [entry["fullname"] for entry in document["benchmarks"]]
+    assert names == [entry["fullname"] for entry in first["benchmarks"]]
+    assert "Measured in stages: a case could be looked at 2 times" in " ".join(done.stdout.split())
+    # Two processes of each side find nothing so small, so that there is a second stage but by luck.
+    if ours["stages"]["run"] == 2:
+        second = json.loads((out / "stage-2.json").read_text())
+        again = {entry["fullname"] for entry in second["benchmarks"]}
+        assert again <= set(names)
+        assert second["rnnbench"]["options"]["seed"] != first["rnnbench"]["options"]["seed"]
+        for entry in document["benchmarks"]:
+            blocks = entry["extra_info"]["rnnbench"]["blocks"]
+            took = 4 if entry["fullname"] in again else 2
+            assert {block["replicate"] for block in blocks} == set(range(took))
+    before = (out / "versions.json").read_bytes()
+    resumed = run(*given, *tiny, "--resume")
+    assert resumed.returncode == 0, resumed.stdout + resumed.stderr
+    assert (out / "versions.json").read_bytes() == before
+    assert "s of rounds each" not in resumed.stdout, "no stage was measured"
+    refused = run(*given, *tiny)
+    assert refused.returncode == 2
+    assert "holds the result of an earlier run" in refused.stderr
+
+
+@pytest.mark.slow
 def test_two_states_of_a_plugin_are_compared_on_one_pytorch(run, tmp_path):
     for name, more in (("old", "pass"), ("new", "torch.sigmoid(h)")):
         (tmp_path / f"{name}.py").write_text(CELL.format(more=more))
@@ -158,6 +199,9 @@ class TestBadInput:
             (["--a", "x.py", "--b", "y.py"], "--a 'x.py' is not a file"),
             (["2.8.0", "2.9.0", "--a", "x.py", "--b", "y.py"], "2 environments were given"),
             (["2.8.0", "--batch", "many"], "--batch"),
+            (["2.8.0", "--stages", "0"], "--stages is 0; give a whole number from 1 to 100"),
+            (["2.8.0", "--stages=2", "--replicates=1"], "give --replicates 2 or more"),
+            (["2.8.0", "--stages=2", "--grid=nothing"], "there is no grid"),
             (["2.8.0", "--output", "a/b/c"], "does not exist; make it first"),
             (["--clean", "2.8.0"], "no cached environment is called so"),
         ],
@@ -168,6 +212,12 @@ class TestBadInput:
         assert expected in done.stderr
         assert len(done.stderr.splitlines()) == 1
         assert not (tmp_path / "rnnbench-versions").exists()
+
+    def test_stages_are_a_whole_number(self, run):
+        done = run("2.8.0", "--stages", "1.5")
+        assert done.returncode == 2
+        assert "Invalid value for '--stages'" in done.stderr
+        assert "Traceback" not in done.stderr
 
     def test_what_the_suites_refuse_stands_above_and_ends_it(self, run, tmp_path):
         done = run(PYTHONS[0], *TINY_ARGUMENTS, "--grid", "nothing")

@@ -113,3 +113,17 @@ def test_sentences_are_well_formed(tmp_path):
         for sentence in said:
             assert sentence.endswith(".") and sentence == " ".join(sentence.split())
             assert not any(word in sentence for word in (" nan", "None", "<NA>"))
+
+
+def test_intervals_of_a_run_in_stages_are_not_called_what_they_are_not(tmp_path):
+    made = document([Planted(CASE, 1e-3), Planted(changed(implementation="scan"), 2e-3)])
+    plain = limits(read(write(tmp_path / "plain.json", made)))
+    assert has(plain, "in 95 % of all runs") and not has(plain, "stages")
+    made["rnnbench"]["stages"] = {"planned": 3, "run": 2}
+    file = write(tmp_path / "staged.json", made)
+    staged = limits(read(file))
+    assert has(staged, "staged was measured in up to 3 stages")
+    assert has(staged, "in 85% of all runs at least, and not in 95 %")
+    assert not has(staged, "Each interval holds the truth in 95 %")
+    both = limits(read([file, tmp_path / "plain.json"]))
+    assert has(both, "Each interval holds the truth in 95 %") and has(both, "up to 3 stages")

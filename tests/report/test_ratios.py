@@ -6,6 +6,7 @@ import pytest
 
 from rnnbench.cases import Case
 from rnnbench.errors import UserError
+from rnnbench.report._processes import ratios_of
 from rnnbench.report.groups import competitor_labels, groups, setting_text, varying
 from rnnbench.report.ratios import PAIRINGS, pairing_of, ratio_of, require_paired
 from rnnbench.results import read
@@ -100,3 +101,35 @@ class TestGroups:
         assert (
             setting_text(values, names) == "forward, T=10 B=4 bidirectional, time_major, 1 thread"
         )
+
+
+class TestSessions:
+    def test_sides_are_compared_within_what_ran_at_one_time(self, tmp_path):
+        quiet = Noise(process=0.0, luck=0.01, drift=0.0, block=0.0, round=0.0)
+        made = document(
+            [Planted(CASE, 1e-3), Planted(NEW, 1.1e-3), Planted(LOOP, 1.2e-3)],
+            noise=quiet,
+            replicates=16,
+            environments=ENVIRONMENTS,
+        )
+        for benchmark in made["benchmarks"]:
+            ours, data = benchmark["extra_info"]["rnnbench"], benchmark["stats"]["data"]
+            for block in ours["blocks"]:
+                if block["replicate"] >= 8:  # the machine was slower then
+                    span = slice(*block["rounds"])
+                    data[span] = [1.4 * seconds for seconds in data[span]]
+        one = write(tmp_path / "one.json", made)
+        sessions = [{"replicates": [0, 8]}, {"replicates": [8, 16]}]
+        made["rnnbench"]["sessions"] = sessions
+        two = write(tmp_path / "two.json", made)
+        widths = {}
+        for file in (one, two):
+            found = read([file])
+            ratio = ratio_of(found, 0, 1)
+            (quick,) = ratios_of(found, [(0, 1)])
+            assert (quick.low, quick.high) == pytest.approx((ratio.low, ratio.high))
+            assert ratio.low <= 1.1 <= ratio.high
+            widths[file] = ratio.high / ratio.low - 1
+            same = ratio_of(found, 0, 2)
+            assert same.processes == 16 and same.high / same.low - 1 < 0.02
+        assert widths[two] < 0.03 < widths[one]

@@ -335,6 +335,16 @@ class TestEnvironments:
         assert facts["variables"] == "TORCHINDUCTOR_COMPILE_THREADS=1"
         assert "GPU" not in facts
 
+    def test_stages_are_those_that_ran_of_those_that_were_planned(self, tmp_path):
+        made = document([Planted(CASE, 1e-3)])
+        made["rnnbench"] |= {
+            "stages": {"planned": 3, "run": 2},
+            "sessions": [{"replicates": [0, 2]}, {"replicates": [2, 3]}],
+        }
+        table = tables.environments(read(write(tmp_path / "staged.json", made)))
+        facts = dict(zip(column(table, "what"), column(table, "default")))
+        assert facts["stages"] == "2 of 3"
+
     def test_what_differs_between_files_is_marked(self, tmp_path):
         paths = [
             write(

@@ -159,6 +159,10 @@ def _cores(run: Run, environment: _Environment) -> str | None:
     return ", ".join(map(str, cores)) or None if isinstance(cores, list) else None
 
 
+def _stages(run: Run, environment: _Environment) -> str | None:
+    return f"{len(run.sessions)} of {run.stages}" if run.stages > 1 else None
+
+
 _FACTS: Mapping[str, _Fact] = {
     "torch": _own("torch"),
     "Python": _own("python"),
@@ -182,6 +186,7 @@ _FACTS: Mapping[str, _Fact] = {
     "throttled": _share("throttled_share"),
     "grid": lambda run, environment: _item(run.grid, "name"),
     "replicates": lambda run, environment: _item(run.options, "replicates"),
+    "stages": _stages,
     "run took": _duration,
     "measured at": lambda run, environment: re.sub(r"\.\d+", "", run.measured_at[:100]),
     "rnnbench": lambda run, environment: run.version,
