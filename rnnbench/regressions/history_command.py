@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from rnnbench.report.content import Section
     from rnnbench.results import Results
 
-__all__ = ["register", "report_sections"]
+__all__ = ["FEWEST_TIMES", "register", "report_sections"]
+
+FEWEST_TIMES = 3
+"""Times of measuring, on one machine, from which on a report has the section."""
 
 
 class Format(StrEnum):
@@ -98,7 +101,15 @@ def history(
 
 
 def report_sections(results: Results) -> Sequence[Section]:
-    """What `rnnbench report` of several runs shows beside its own sections."""
+    """What `rnnbench report` of several runs shows beside its own sections: the history, if any.
+
+    Nothing where no machine was measured at `FEWEST_TIMES` times.
+    """
+    from rnnbench.regressions.machines import most_times
+
+    if most_times(results.runs.values()) < FEWEST_TIMES:
+        return ()
+    # Only now: what finds change points takes a second to import.
     from rnnbench.regressions import history_section
 
     return history_section.report_sections(results)

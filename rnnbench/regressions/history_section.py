@@ -17,17 +17,13 @@ from rnnbench.regressions.history_output import (
     sentences,
     timelines_table,
 )
-from rnnbench.regressions.machines import machine_key
 from rnnbench.report._words import counted, joined, name
 from rnnbench.report.content import Picture, Report, Section, Table
 from rnnbench.report.groups import SHAPE, setting_text
 from rnnbench.report.plots import timeline as draw
 from rnnbench.results import Results
 
-__all__ = ["FEWEST_TIMES", "report_of", "report_sections", "section_of"]
-
-FEWEST_TIMES = 3
-"""Times of measuring, on one machine, from which on a report has the section."""
+__all__ = ["report_of", "report_sections", "section_of"]
 
 _MOST_PICTURES = 12
 
@@ -51,18 +47,7 @@ def section_of(history: History) -> Section:
 
 
 def report_sections(results: Results) -> Sequence[Section]:
-    """What a report of several runs has beside its own: the history, if they are one.
-
-    Nothing where no machine was measured at `FEWEST_TIMES` times; a sentence where ruptures is
-    missing.
-    """
-    times: dict[str, set[str]] = {}
-    for run in results.runs.values():
-        for key in {machine_key(described) for described in run.environments.values()}:
-            times.setdefault(key, set()).add(run.measured_at)
-    most = max(map(len, times.values()), default=0)
-    if most < FEWEST_TIMES:
-        return ()
+    """What a report of several runs has beside its own; a sentence where ruptures is missing."""
     if importlib.util.find_spec("ruptures") is None:
         missing = "Timelines and change points need ruptures: `pip install 'rnnbench[history]'`."
         return (Section("history", "What changed over time", (missing,)),)

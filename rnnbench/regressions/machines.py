@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from rnnbench.results import Run
 
-__all__ = ["Difference", "differences", "machine_key"]
+__all__ = ["Difference", "differences", "machine_key", "most_times"]
 
 _Fact: TypeAlias = Callable[[Run, Mapping[str, Any]], Any]
 
@@ -50,6 +50,15 @@ def machine_key(environment: Mapping[str, Any]) -> str:
     ]
     text = json.dumps(facts, sort_keys=True, default=str)
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:12]
+
+
+def most_times(runs: Iterable[Run]) -> int:
+    """How often one machine was measured: the most that any of the runs' machines was."""
+    times: dict[str, set[str]] = {}
+    for run in runs:
+        for key in {machine_key(described) for described in run.environments.values()}:
+            times.setdefault(key, set()).add(run.measured_at)
+    return max(map(len, times.values()), default=0)
 
 
 def _at(table: Any, *keys: str) -> Any:
