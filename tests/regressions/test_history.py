@@ -10,8 +10,8 @@ pytest.importorskip("ruptures")
 
 from rnnbench.errors import UserError
 from rnnbench.regressions.history import history_of
-from rnnbench.regressions.history_folder import read_folder
 from rnnbench.regressions.history_command import report_sections
+from rnnbench.regressions.history_folder import read_folder
 from rnnbench.results import read
 from tests.regressions.made import case
 from tests.regressions.timelines import folder_of, run_file
