@@ -18,7 +18,6 @@ from rnnbench import implementations
 from rnnbench.classifier.settings import Settings
 from rnnbench.classifier.training import Training
 from rnnbench.errors import UserError
-from rnnbench.implementations._layers import why_not_compiled
 from rnnbench.worker import compilation
 from rnnbench.worker.bench import why_no_device
 from rnnbench.worker.environment import describe_environment
@@ -112,11 +111,13 @@ class TrainingServer:
         reason = why_no_device(settings.device)
         if reason is not None:
             raise UserError(f"--device {settings.device}: {reason}; leave it out for the best one")
-        found = implementations.registered()[settings.implementation]
+        registered = implementations.registered()
+        found = registered[settings.implementation]
+        # What compiles the layer alone needs the same as what compiles the whole model.
+        asked = [found, *([registered["compiled_nn_rnn"]] if settings.compile else [])]
         for size in settings.batch_sizes:
-            case = settings.case(size)
-            reason = reason or found.unsupported(case)
-            reason = reason or (why_not_compiled(case) if settings.compile else None)
+            for one in asked:
+                reason = reason or one.unsupported(settings.case(size))
         if found.compiler == "cuda_graph" and len(settings.batch_sizes) > 1:
             reason = reason or (
                 f"a CUDA graph is captured for one batch size, and the last batch has "

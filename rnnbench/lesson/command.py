@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rnnbench.classifier.settings import Settings
     from rnnbench.lesson.curves import Curve
     from rnnbench.lesson.trainer import Trainer
-    from rnnbench.lesson.variants import Outcome
+    from rnnbench.lesson.variants import Effort, Outcome, Variant
 
 __all__ = ["register"]
 
@@ -163,17 +163,14 @@ def classifier(
     with _Machine(python, device, timeout, no_lock=no_lock) as machine:
         settings = [machine.settled(one) for one in base]
         if variants:
-            groups = [_vary(machine, one, chosen, effort) for one in settings]
-            document = _varied(machine, groups, effort)
+            groups = _vary(machine, settings, chosen, effort, file)
             _print_variants(machine, groups, format)
         else:
             curves = _train(machine, settings[0], seeds, epochs)
-            document = _trained(machine, curves)
+            _write(file, _trained(machine, curves))
             _print_curves(machine, curves, format)
             if picture is not None:
                 _draw(picture, curves)
-    if file is not None:
-        _write(file, document)
 
 
 class _Machine:
@@ -264,11 +261,26 @@ def _train(machine: _Machine, settings: Settings, seeds: int, epochs: int) -> li
     return curves
 
 
-def _vary(machine: _Machine, settings: Settings, chosen: Any, effort: Any) -> list[Outcome]:
+def _vary(
+    machine: _Machine,
+    settings: Sequence[Settings],
+    chosen: Sequence[Variant],
+    effort: Effort,
+    file: Path | None,
+) -> list[list[Outcome]]:
+    """Measure the variants at each length; after each process the file has all there is so far."""
     from rnnbench.lesson.variants import measure
 
-    with _bar(effort.processes, f"processes, length {settings.seq_len},") as show:
-        return measure(settings, chosen, effort, machine.start, show)
+    groups: list[list[Outcome]] = []
+
+    def keep(outcomes: list[Outcome]) -> None:
+        _write(file, _varied(machine, [*groups, outcomes], effort, complete=False))
+
+    for one in settings:
+        with _bar(effort.processes, f"processes, length {one.seq_len},") as show:
+            groups.append(measure(one, chosen, effort, machine.start, show, keep))
+    _write(file, _varied(machine, groups, effort, complete=True))
+    return groups
 
 
 def _print_curves(machine: _Machine, curves: Sequence[Curve], format: Format) -> None:  # noqa: A002
@@ -318,11 +330,14 @@ def _trained(machine: _Machine, curves: Sequence[Curve]) -> dict[str, Any]:
     return {**_header(machine), **curves[0].columns(), **({"seeds": seeds} if seeds else {})}
 
 
-def _varied(machine: _Machine, groups: Sequence[Sequence[Outcome]], effort: Any) -> dict[str, Any]:
+def _varied(
+    machine: _Machine, groups: Sequence[Sequence[Outcome]], effort: Effort, *, complete: bool
+) -> dict[str, Any]:
     import dataclasses
 
     return {
         **_header(machine),
+        "complete": complete,
         "effort": dataclasses.asdict(effort),
         "lengths": [
             {
@@ -388,9 +403,10 @@ def _draw(file: Path, curves: Sequence[Curve]) -> None:
     write_file(file, content)
 
 
-def _write(file: Path, document: dict[str, Any]) -> None:
+def _write(file: Path | None, document: dict[str, Any]) -> None:
     import json
 
     from rnnbench.report.outputs import write_file
 
-    write_file(file, (json.dumps(document, indent=1, allow_nan=False) + "\n").encode())
+    if file is not None:
+        write_file(file, (json.dumps(document, indent=1, allow_nan=False) + "\n").encode())

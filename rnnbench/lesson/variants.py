@@ -179,12 +179,14 @@ def measure(
     effort: Effort,
     start: Callable[[int], Trainer],
     progress: Callable[[float, str], None],
+    keep: Callable[[list[Outcome]], None],
 ) -> list[Outcome]:
     """Measure variants against each other; ``start`` starts the process of a number.
 
     ``progress`` hears how many processes are done, a fraction of the current one included, and
-    what is being done. A variant that fails, in whichever process, has no number; where it takes
-    its process along, that one begins anew without it.
+    what is being done; ``keep`` is given what there is after each of them. A variant that fails,
+    in whichever process, has no number; where it takes its process along, that one begins anew
+    without it.
     """
     outcomes = [Outcome(variant, variant.settings(base)) for variant in chosen]
     for number in range(effort.processes):
@@ -198,6 +200,7 @@ def measure(
                 continue  # whoever lost it is out
             for outcome in _measured(outcomes):
                 outcome.processes.append(blocks[outcome.variant.name])
+            keep(outcomes)
             break
     return outcomes
 

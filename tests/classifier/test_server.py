@@ -118,6 +118,14 @@ class TestRefused:
         assert found["status"] == "unsupported"
         assert "the last batch has 2 of 16 sequences; choose --samples" in found["reason"]
 
+    def test_a_model_cannot_be_compiled_where_a_layer_cannot(self, ask, monkeypatch):
+        layer = implementations.registered()["compiled_nn_rnn"]
+        nowhere = dataclasses.replace(layer, check=lambda case: "there is no C++ compiler")
+        monkeypatch.setitem(implementations._registry, "compiled_nn_rnn", nowhere)
+        found = ask.prepare(compile=True)
+        assert (found["status"], found["reason"]) == ("unsupported", "there is no C++ compiler")
+        assert "result" in ask.prepare()
+
     def test_a_device_that_is_not_here_is_the_users_to_change(self, ask):
         found = ask.prepare(device="nowhere")
         assert found["status"] == "user_error"

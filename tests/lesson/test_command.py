@@ -111,6 +111,7 @@ class TestVariants:
         assert (status, err) == (0, "")
         assert out.count("aot_inductor is unsupported: aot_inductor computes no gradients") == 2
         document = json.loads(Path("v.json").read_text())
+        assert document["complete"] is True
         assert [group["seq_len"] for group in document["lengths"]] == [5, 8]
         for group in document["lengths"]:
             plain, made, aot = group["variants"]

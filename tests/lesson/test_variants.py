@@ -8,6 +8,7 @@ from rnnbench.cases import builtin_implementations
 from rnnbench.classifier.settings import Settings
 from rnnbench.errors import UserError
 from rnnbench.lesson.curves import TARGET, Reached
+from rnnbench.lesson.tables import variants_table, without_number
 from rnnbench.lesson.variants import BASELINE, Effort, choose, measure, variants
 from rnnbench.measuring.workers import CaseProblem, WorkerLost
 
@@ -59,15 +60,16 @@ def _fresh():
 
 
 def run(names=f"{PLAIN},{SLOW},batch_first", **effort):
-    shown = []
+    shown, kept = [], []
     outcomes = measure(
         BASE,
         choose(names),
         Effort(**{"processes": 3, "turns": 2, **effort}),
         FakeTrainer,
         lambda done, what: shown.append((done, what)),
+        lambda outcomes: kept.append({o.variant.name: len(o.processes) for o in outcomes}),
     )
-    run.shown = shown
+    run.shown, run.kept = shown, kept
     return {outcome.variant.name: outcome for outcome in outcomes}
 
 
@@ -148,6 +150,37 @@ class TestMeasure:
         done = [number for number, _ in run.shown]
         assert done == sorted(done)
         assert done[-1] < 3
+
+    def test_what_there_is_is_kept_after_each_process(self):
+        run(f"{PLAIN},{SLOW}")
+        assert run.kept == [{PLAIN: n, SLOW: n} for n in (1, 2, 3)]
+
+
+class TestTable:
+    def test_each_has_its_time_ratio_verdict_and_way_to_the_target(self):
+        rows = [[cell.text for cell in row] for row in variants_table(list(run().values())).rows]
+        assert [row[0] for row in rows] == [PLAIN, SLOW, "batch_first"]
+        assert rows[0][2:] == ["1", "", "3", "4.50"]
+        assert rows[1][2:4] == ["2.0000 [2.0000, 2.0000]", "slower"]
+        assert rows[2][3] == "same"
+        assert rows[1][1].startswith("2.20 [")
+
+    def test_one_that_did_not_get_there_shows_its_best(self):
+        table = variants_table(list(run(epochs=1).values()))
+        assert [cell.text for cell in table.rows[0]][4:] == ["never", "best 0.9300"]
+
+    def test_what_has_no_number_shows_its_status_and_the_reason_stands_below(self):
+        FakeTrainer.wrong[0, "prepare", SLOW] = CaseProblem("unsupported", "it is slow")
+        outcomes = list(run().values())
+        rows = [[cell.text for cell in row] for row in variants_table(outcomes).rows]
+        assert rows[1] == [SLOW, "unsupported", "", "", "", ""]
+        assert list(without_number(outcomes)) == [f"{SLOW} is unsupported: it is slow."]
+
+    def test_without_the_plain_one_the_others_have_times_alone(self):
+        FakeTrainer.wrong[0, "turn", PLAIN] = CaseProblem("failed", "no")
+        rows = [[cell.text for cell in row] for row in variants_table(list(run().values())).rows]
+        assert rows[0][1] == "failed"
+        assert rows[1][2:4] == ["no plain one", ""]
 
 
 class TestFailures:
