@@ -307,7 +307,7 @@ def _print_variants(
         base = outcomes[0].settings
         print_sentences([tables.about(base, machine.environment), *_notes(machine)])
         typer.echo(rendered(tables.variants_table(outcomes), format))
-        print_sentences(tables.without_number(outcomes))
+        print_sentences(tables.remarks(outcomes))
 
 
 def _notes(machine: _Machine) -> list[str]:

@@ -25,11 +25,12 @@ __all__ = [
     "about",
     "curve_sentences",
     "epochs_table",
+    "not_compiled",
     "parts_table",
+    "remarks",
     "seeds_sentences",
     "seeds_table",
     "variants_table",
-    "without_number",
 ]
 
 _RIGHT: Align = "right"
@@ -116,6 +117,7 @@ def curve_sentences(curve: Curve) -> Iterator[str]:
             f"An epoch's accuracy first reached {TARGET:g} in epoch {reached.epoch}, after "
             f"{format_seconds(reached.seconds)} of training."
         )
+    yield from not_compiled("The training", curve.prepared)
     start = sum(curve.prepared["seconds"].values())
     yield (
         "Before the first epoch, building the model and its first steps, which were verified, took "
@@ -198,7 +200,7 @@ def seeds_sentences(curves: Sequence[Curve]) -> Iterator[str]:
 def variants_table(outcomes: Sequence[Outcome]) -> Table:
     """Every variant: an epoch's time, its ratio to the plain training, and the way to the target.
 
-    `without_number` says why some have none.
+    `remarks` says why some have none.
     """
     base = next(outcome for outcome in outcomes if outcome.variant.name == BASELINE)
     estimates = [outcome.estimate() for outcome in outcomes]
@@ -239,7 +241,27 @@ def variants_table(outcomes: Sequence[Outcome]) -> Table:
     )
 
 
-def without_number(outcomes: Sequence[Outcome]) -> Iterator[str]:
+def not_compiled(name: str, prepared: Mapping[str, Any]) -> Iterator[str]:
+    """Whether what was to be compiled ran eagerly all the same, in whole or in part."""
+    graphs = prepared.get("graphs")
+    if graphs is None:
+        return
+    why = "; ".join(graphs["breaks"])
+    because = f" ({why})" if why else ""
+    if not graphs["graphs"]:
+        yield f"{name}: torch.compile made no graph of it{because}, so it ran as if not compiled."
+    elif graphs["breaks"]:
+        yield f"{name}: torch.compile broke its graph{because}, so a part ran as if not compiled."
+
+
+def remarks(outcomes: Sequence[Outcome]) -> Iterator[str]:
+    """Why variants have no number, and which of those to be compiled were not."""
+    for outcome in outcomes:
+        yield from not_compiled(outcome.variant.name, outcome.prepared)
+    yield from _without_number(outcomes)
+
+
+def _without_number(outcomes: Sequence[Outcome]) -> Iterator[str]:
     """Why variants have no number."""
     for outcome in outcomes:
         if outcome.status != "measured":

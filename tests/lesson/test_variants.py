@@ -8,7 +8,7 @@ from rnnbench.cases import builtin_implementations
 from rnnbench.classifier.settings import Settings
 from rnnbench.errors import UserError
 from rnnbench.lesson.curves import TARGET, Reached
-from rnnbench.lesson.tables import variants_table, without_number
+from rnnbench.lesson.tables import not_compiled, remarks, variants_table
 from rnnbench.lesson.variants import BASELINE, Effort, choose, measure, variants
 from rnnbench.measuring.workers import CaseProblem, WorkerLost
 
@@ -174,7 +174,22 @@ class TestTable:
         outcomes = list(run().values())
         rows = [[cell.text for cell in row] for row in variants_table(outcomes).rows]
         assert rows[1] == [SLOW, "unsupported", "", "", "", ""]
-        assert list(without_number(outcomes)) == [f"{SLOW} is unsupported: it is slow."]
+        assert list(remarks(outcomes)) == [f"{SLOW} is unsupported: it is slow."]
+
+    def test_what_was_to_be_compiled_and_was_not_is_said(self):
+        outcomes = list(run().values())
+        outcomes[1].prepared["graphs"] = {"graphs": 0, "frames": 1, "breaks": {}}
+        assert list(remarks(outcomes)) == [
+            f"{SLOW}: torch.compile made no graph of it, so it ran as if not compiled."
+        ]
+
+    def test_a_broken_graph_is_said_with_its_reason_and_a_whole_one_is_not(self):
+        broken = {"graphs": 2, "frames": 3, "breaks": {"a print": 1}}
+        assert list(not_compiled("it", {"graphs": broken})) == [
+            "it: torch.compile broke its graph (a print), so a part ran as if not compiled."
+        ]
+        assert list(not_compiled("it", {"graphs": {**broken, "breaks": {}}})) == []
+        assert list(not_compiled("it", {"graphs": None})) == []
 
     def test_without_the_plain_one_the_others_have_times_alone(self):
         FakeTrainer.wrong[0, "turn", PLAIN] = CaseProblem("failed", "no")
