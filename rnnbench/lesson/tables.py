@@ -117,7 +117,7 @@ def curve_sentences(curve: Curve) -> Iterator[str]:
             f"An epoch's accuracy first reached {TARGET:g} in epoch {reached.epoch}, after "
             f"{format_seconds(reached.seconds)} of training."
         )
-    yield from not_compiled("The training", curve.prepared)
+    yield from not_compiled("The model", curve.prepared)
     start = sum(curve.prepared["seconds"].values())
     yield (
         "Before the first epoch, building the model and its first steps, which were verified, took "
