@@ -8,7 +8,12 @@ from pathlib import Path
 
 LEAST_LINES, LEAST_BRANCHES = 90.0, 85.0
 SIDES = {
-    "worker": ("rnnbench/worker", "rnnbench/workloads", "rnnbench/implementations"),
+    "worker": (
+        "rnnbench/worker",
+        "rnnbench/workloads",
+        "rnnbench/implementations",
+        "rnnbench/classifier",
+    ),
     "coordinator": ("rnnbench/measuring", "rnnbench/grids"),
     "reporting": ("rnnbench/report", "rnnbench/results.py", "rnnbench/validation.py"),
 }

@@ -14,6 +14,7 @@ from rnnbench import __version__
 from rnnbench.axis_options import AXIS_PREFIX, axis_options, axis_overrides
 from rnnbench.errors import UserError
 from rnnbench.grids import DEFAULT_GRID, grid_names, load_grid
+from rnnbench.lesson import command as classifier_command
 from rnnbench.regressions import (
     bisect_command,
     compare_command,
@@ -148,6 +149,7 @@ compare_command.register(app)
 bisect_command.register(app)
 noise_command.register(app)
 history_command.register(app)
+classifier_command.register(app)
 
 
 def _print_version(wanted: bool) -> None:

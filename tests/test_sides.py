@@ -8,6 +8,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from rnnbench.validation import validate
+from tests.conftest import finished
 
 COORDINATOR = """
 import importlib.abc
@@ -107,7 +108,8 @@ def needed_by(name: str, seen: set[str]) -> set[str]:
     return seen
 
 
-def test_a_worker_runs_with_nothing_but_torch(suite, hook, tmp_path):
+def not_torchs() -> list[str]:
+    """Modules that are installed here and that torch does not need."""
     torchs = needed_by("torch", set())
     assert "torch" in torchs
     # coverage counts the lines that run in workers; rnnbench may be installed.
@@ -120,6 +122,17 @@ def test_a_worker_runs_with_nothing_but_torch(suite, hook, tmp_path):
         and module not in sys.stdlib_module_names
     )
     assert {"numpy", "pytest", "pytest_benchmark"} <= set(names)
+    return names
+
+
+def loaded_by_workers(note) -> list[set[str]]:
+    """The modules that each worker behind the hook had when it ended."""
+    notes = note.parent.glob(f"{note.name}[0-9]*")
+    return [set(json.loads(path.read_text())) for path in notes]
+
+
+def test_a_worker_runs_with_nothing_but_torch(suite, hook):
+    names = not_torchs()
     variables, note = hook("sitecustomize", WORKER, names=names)
     done = suite(
         "--rnn-pass=inference,training_step",
@@ -130,8 +143,21 @@ def test_a_worker_runs_with_nothing_but_torch(suite, hook, tmp_path):
     assert done.status == 0, done.said
     assert len(done.results()) == 6
     assert validate(done.json) == []
-    loaded = [json.loads(path.read_text()) for path in tmp_path.glob(f"{note.name}[0-9]*")]
+    loaded = loaded_by_workers(note)
     assert len(loaded) == 2, "both workers ran behind the hook"
     for modules in loaded:
         assert "torch" in modules
-        assert not set(names) & set(modules)
+        assert not set(names) & modules
+
+
+@pytest.mark.parametrize("data", ["prepared", "per_sample"])
+def test_the_classifier_trains_with_nothing_but_torch(hook, tmp_path, data):
+    names = not_torchs()
+    variables, note = hook("sitecustomize", WORKER, names=names)
+    command = [sys.executable, "-m", "rnnbench", "classifier", "--no-lock", "--device=cpu"]
+    command += ["--samples=64", "--epochs=1", f"--data={data}", "--json=a.json"]
+    done = finished(command, tmp_path, variables)
+    assert done.returncode == 0, done.stderr
+    (modules,) = loaded_by_workers(note)
+    assert "torch" in modules
+    assert not set(names) & modules

@@ -34,10 +34,11 @@ class MachineLock:
     who holds it and stays when the lock is free. Workers do not inherit it.
     """
 
-    def __init__(self, command: str, *, insist: bool = True) -> None:
+    def __init__(self, command: str, *, insist: bool = True, option: str = "--rnn-no-lock") -> None:
         """Take the lock.
 
-        ``insist`` refuses to measure beside another run; without it the note tells of that run.
+        ``insist`` refuses to measure beside another run, and names the ``option`` that would not;
+        without it the note tells of that run.
 
         Raises:
             UserError: another run holds the lock.
@@ -55,7 +56,7 @@ class MachineLock:
             if insist:
                 raise UserError(
                     f"another run is measuring on this machine: {holder}{command}; both would be "
-                    "wrong: wait until it has ended, or give --rnn-no-lock to measure all the same"
+                    f"wrong: wait until it has ended, or give {option} to measure all the same"
                 ) from None
             # Without the command, which may hold paths: the note goes into the result.
             self.note = f"another run measured on this machine at the same time: {holder}"

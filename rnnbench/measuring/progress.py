@@ -17,7 +17,7 @@ class Progress(Protocol):
         """Begin to show, on a line of its own."""
 
     def update(self, done: float, total: int, what: str) -> None:
-        """``done`` of ``total`` cases are measured, a fraction of the current ones included."""
+        """``done`` of ``total`` are measured, a fraction of the current ones included."""
 
     def stop(self) -> None:
         """Leave the terminal as it was."""
@@ -76,8 +76,10 @@ class Throttled:
 class Plain(Throttled):
     """One line, written over and over."""
 
+    noun = "cases"
+
     def _draw(self, done: float, total: int, what: str, left: str) -> None:
-        self._stream.write(f"\r\x1b[2K{done:.0f}/{total} cases  {left}  {what}"[:120])
+        self._stream.write(f"\r\x1b[2K{done:.0f}/{total} {self.noun}  {left}  {what}"[:120])
         self._stream.flush()
 
     def stop(self) -> None:
@@ -119,7 +121,7 @@ class Rich(Throttled):
         self._bar.stop()
 
 
-def make_progress(stream: TextIO | None = None) -> Progress:
+def make_progress(stream: TextIO | None = None, *, noun: str = "cases") -> Progress:
     """The best progress that the output allows; nothing when it is no terminal."""
     stream = stream if stream is not None else sys.stdout
     if not stream.isatty():
@@ -127,4 +129,6 @@ def make_progress(stream: TextIO | None = None) -> Progress:
     try:
         return Rich(stream)
     except ImportError:
-        return Plain(stream)
+        plain = Plain(stream)
+        plain.noun = noun
+        return plain

@@ -94,7 +94,13 @@ class ProcessWorker:
     """A worker in a process of its own, spoken to by JSON lines."""
 
     def __init__(
-        self, environment: str, python: str, replicate: int, hello: Mapping[str, Any]
+        self,
+        environment: str,
+        python: str,
+        replicate: int,
+        hello: Mapping[str, Any],
+        *,
+        serving: str = "rnnbench.worker.pipe",
     ) -> None:
         self.environment = environment
         self.replicate = replicate
@@ -107,7 +113,7 @@ class ProcessWorker:
         self._oom_kills = _oom_kills()
         bootstrap = Path(__file__).parent.parent / "worker" / "bootstrap.py"
         self._process = subprocess.Popen(
-            [python, str(bootstrap)],
+            [python, str(bootstrap), serving],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 __all__ = ["LONGEST", "clean", "clean_csv", "escape_markdown"]
 
 LONGEST = 200
 """Characters of a text that tables show; the rest becomes an ellipsis."""
+
+_REMEMBERED = 200  # characters
 
 _SPACES = "Zs", "Zl", "Zp"
 _HIDDEN = "Cc", "Cf", "Cs", "Co", "Cn"
@@ -24,6 +27,12 @@ def clean(text: str, longest: int | None = LONGEST) -> str:
     Any white space becomes one space. Characters that cannot be seen or that turn the direction of
     writing become escapes such as ``\u202e``, so that nothing is hidden and nothing misleads.
     """
+    # A report says the same few names in all of its rows. Long texts are not worth the memory.
+    return (_cleaned if len(text) <= _REMEMBERED else _cleaned.__wrapped__)(text, longest)
+
+
+@lru_cache(maxsize=1 << 14)
+def _cleaned(text: str, longest: int | None) -> str:
     if longest is not None and len(text) > longest:
         # What lies far behind the cut is never looked at. White space may still shrink the rest.
         text = text[: 4 * longest]

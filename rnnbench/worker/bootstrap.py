@@ -6,6 +6,7 @@ be another environment's site-packages, on ``sys.path``, and hands over to the s
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import sys
 from pathlib import Path
@@ -27,6 +28,5 @@ def _import_this_copy() -> None:
 
 if __name__ == "__main__":
     _import_this_copy()
-    from rnnbench.worker.pipe import serve_forever
-
-    serve_forever()
+    # The module that serves: that of the bench unless another is named.
+    importlib.import_module((sys.argv[1:] or ["rnnbench.worker.pipe"])[0]).serve_forever()

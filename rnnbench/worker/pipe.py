@@ -7,6 +7,7 @@ import os
 import resource
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 from rnnbench.worker.process import die_with_parent
@@ -20,8 +21,15 @@ def _cpu_seconds() -> float:
     return time.process_time() + children.ru_utime + children.ru_stime
 
 
-def serve_forever() -> None:
-    """Answer requests until the pipe closes.
+def _bench_server() -> Any:
+    # Imported here: importing torch takes seconds, and the pipe must be clean before that.
+    from rnnbench.worker.server import Server
+
+    return Server()
+
+
+def serve_forever(make_server: Callable[[], Any] = _bench_server) -> None:
+    """Answer requests until the pipe closes, by the server's ``handle``.
 
     Each reply carries what the process used while it waited for the request, so that a waiting
     worker that computes is found out.
@@ -31,10 +39,7 @@ def serve_forever() -> None:
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
 
-    # Imported here: importing torch takes seconds, and the pipe must be clean before that.
-    from rnnbench.worker.server import Server
-
-    server = Server()
+    server = make_server()
     asleep_cpu, asleep_wall = _cpu_seconds(), time.perf_counter()
     for line in sys.stdin:
         cpu, wall = _cpu_seconds() - asleep_cpu, time.perf_counter() - asleep_wall

@@ -50,7 +50,7 @@ pass in float16 and bfloat16; in float32 the tolerances are about 1e-6 to 1e-4.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,7 +60,7 @@ from torch import Tensor
 from rnnbench.cases import Case
 from rnnbench.implementations.reference import Expected
 
-__all__ = ["SAFETY", "Incorrect", "Verification", "verify", "verify_step"]
+__all__ = ["SAFETY", "Incorrect", "Verification", "verify", "verify_step", "verify_tensors"]
 
 SAFETY = 12.0
 """Tolerance over standard deviation. Among 10⁸ normal numbers the largest is about 6 deviations."""
@@ -119,6 +119,27 @@ def verify(
     compared = {
         name: _compare(case, name, got, oracle, expected.deviations[name], gradient=k > 1)
         for k, (name, got, oracle) in enumerate(pairs)
+    }
+    return Verification(
+        tolerance={name: tolerance for name, (_, tolerance) in compared.items()},
+        error={name: error for name, (error, _) in compared.items()},
+    )
+
+
+def verify_tensors(
+    case: Case,
+    got: Mapping[str, Tensor | None],
+    expected: Mapping[str, Tensor],
+    deviations: Mapping[str, Tensor],
+) -> Verification:
+    """Check tensors by their names; the first is a result, the others are gradients.
+
+    Raises:
+        Incorrect: any of them is not what it must be, or is missing.
+    """
+    compared = {
+        name: _compare(case, name, got.get(name), oracle, deviations[name], gradient=k > 0)
+        for k, (name, oracle) in enumerate(expected.items())
     }
     return Verification(
         tolerance={name: tolerance for name, (_, tolerance) in compared.items()},

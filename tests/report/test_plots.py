@@ -80,6 +80,22 @@ def rounds(replicates=2, blocks=3, per_block=20):
     return pd.DataFrame(rows).assign(seconds=1e-3 * (1 + 0.1 * rng.random(len(rows))))
 
 
+def learning(seeds=2, epochs=4):
+    rows = [
+        {
+            "seed": seed,
+            "epoch": epoch,
+            "loss": 1 / (epoch + seed),
+            "accuracy": 1 - 0.5 / epoch,
+            "training_accuracy": 1 - 0.4 / epoch,
+            "held_out_accuracy": 1 - 0.45 / epoch,
+        }
+        for seed in range(seeds)
+        for epoch in range(1, epochs + 1)
+    ]
+    return pd.DataFrame(rows)
+
+
 def roof(**changes):
     return pd.DataFrame(
         {
@@ -102,6 +118,7 @@ FIGURES = {
     "ratio_forest": lambda: plots.ratio_forest(ratios(), baseline="nn_rnn"),
     "break_even": lambda: plots.break_even(paid()),
     "roofline": lambda: plots.roofline(roof()),
+    "learning_curves": lambda: plots.learning_curves(learning(), target=0.99),
     "rounds_over_time": lambda: plots.rounds_over_time(rounds()),
     "rounds_distribution": lambda: plots.rounds_distribution(rounds()),
 }
@@ -358,6 +375,33 @@ class TestCurves:
     def test_without_limits_the_roofline_says_so(self):
         words = [t.get_text() for t in plots.roofline(roof()).axes[0].texts]
         assert words == ["limit of FLOP/s and bytes/s not measured"]
+
+
+class TestLearning:
+    def test_there_is_a_line_for_each_seed_and_accuracy_and_one_for_the_target(self):
+        loss, accuracy = plots.learning_curves(learning(seeds=2), target=0.99).axes
+        assert [line.get_ydata()[0] for line in loss.lines] == [1.0, 0.5]
+        assert len(accuracy.lines) == 2 * 3 + 1
+        assert set(accuracy.lines[-1].get_ydata()) == {0.99}
+        _, accuracy = plots.learning_curves(learning(seeds=2)).axes
+        assert len(accuracy.lines) == 2 * 3
+
+    def test_markers_give_way_where_there_are_many_seeds(self):
+        few, _ = plots.learning_curves(learning(seeds=1)).axes
+        many, _ = plots.learning_curves(learning(seeds=8)).axes
+        assert few.lines[0].get_marker() == style.LOOKS["nn_rnn"].marker
+        assert {line.get_marker() for line in many.lines} == {""}
+
+    def test_epochs_are_whole_numbers(self):
+        for epochs, ticks in ((4, [1, 2, 3, 4]), (30, list(range(1, 31, 3)))):
+            loss, _ = plots.learning_curves(learning(epochs=epochs)).axes
+            assert loss.get_xticks().tolist() == ticks
+
+    def test_a_frame_without_a_column_or_a_row_is_refused(self):
+        with pytest.raises(UserError, match="learning_curves: the frame has no column 'loss'"):
+            plots.learning_curves(learning().drop(columns="loss"))
+        with pytest.raises(UserError, match="learning_curves: the frame has no rows"):
+            plots.learning_curves(learning().iloc[:0])
 
 
 class TestRounds:
