@@ -10,7 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from rnnbench.errors import UserError
-from rnnbench.schema import CASE_COLUMNS, CELLS, DTYPES, LAYOUTS, PASSES
+from rnnbench.schema import (
+    CASE_COLUMNS,
+    CELLS,
+    DTYPES,
+    INITIAL_STATES,
+    LAYOUTS,
+    LENGTHS,
+    PASSES,
+)
 
 __all__ = ["DEFAULT_ENVIRONMENT", "Case", "builtin_implementations", "builtin_workloads"]
 
@@ -63,10 +71,14 @@ class Case:
     threads: int = 1
     num_layers: int = 1
     bidirectional: bool = False
+    bias: bool = True
+    dropout: float = 0.0
+    initial_state: str = "given"
     hidden_size: int = 128
     input_size: int = 64
     batch: int = 32
     seq_len: int = 20
+    lengths: str = "full"
     layout: str = "time_major"
     seed: int = 0
     pass_: str = "forward"
@@ -86,9 +98,13 @@ class Case:
                 raise UserError(f"column {name!r} is {getattr(self, name)}; it must be 1 or more")
         if self.seed < 0:
             raise UserError(f"column 'seed' is {self.seed}; it must be 0 or more")
+        if not 0 <= self.dropout < 1:
+            raise UserError(f"column 'dropout' is {self.dropout}; it must be 0 or more and below 1")
         for name, known in (
             ("pass", PASSES),
             ("layout", LAYOUTS),
+            ("lengths", LENGTHS),
+            ("initial_state", INITIAL_STATES),
             ("dtype", DTYPES),
             ("cell", CELLS),
         ):
@@ -148,6 +164,14 @@ class Case:
         ]
         if self.workload != "layer":
             parts.insert(1, self.workload)
+        if not self.bias:
+            parts.append("no_bias")
+        if self.dropout:
+            parts.append(f"dropout{self.dropout:g}")
+        if self.initial_state != "given":
+            parts.append(f"{self.initial_state}_state")
+        if self.lengths != "full":
+            parts.append(self.lengths)
         if self.seed:
             parts.append(f"s{self.seed}")
         where = "" if self.environment == DEFAULT_ENVIRONMENT else f"@{self.environment}"
@@ -155,13 +179,31 @@ class Case:
 
     @property
     def group(self) -> Case:
-        """The competitors' common ground: equal for cases that are compared with each other."""
-        return dataclasses.replace(self, implementation="any", environment="any")
+        """The competitors' common ground: equal for cases that are compared with each other.
+
+        Those are implementations and environments; the variants of a workload, which stand behind a
+        dot in its name; and, where a batch's lengths differ, the ways to lay it out.
+        """
+        layout = self.layout if self.lengths == "full" else LAYOUTS[0]
+        return dataclasses.replace(
+            self,
+            implementation="any",
+            environment="any",
+            workload=self.workload.partition(".")[0],
+            layout=layout,
+        )
+
+    @property
+    def ground(self) -> Case:
+        """What a worker holds at one time: equal for groups that differ in the pass alone."""
+        return dataclasses.replace(self.group, pass_=PASSES[0])
 
     @property
     def setting(self) -> Case:
-        """What passes of one layer share: equal for cases with the same weights and inputs."""
-        return dataclasses.replace(self.group, pass_=PASSES[0])
+        """What passes of one model share: equal for cases with the same weights and inputs."""
+        return dataclasses.replace(
+            self, implementation="any", environment="any", pass_=PASSES[0]
+        )
 
     @property
     def batch_first(self) -> bool:

@@ -13,19 +13,23 @@ __all__ = [
     "CASE_COLUMNS",
     "CELLS",
     "DTYPES",
+    "INITIAL_STATES",
     "LAYOUTS",
+    "LENGTHS",
     "NOT_MEASURED",
     "PASSES",
     "SCHEMA_VERSION",
     "Column",
 ]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Raised when a reader of an older file could misunderstand a newer one."""
 
 CELLS = ("rnn_tanh", "rnn_relu")
 PASSES = ("inference", "forward", "backward", "forward_backward", "training_step")
 LAYOUTS = ("time_major", "batch_first", "batch_first_view")
+INITIAL_STATES = ("given",)
+LENGTHS = ("full",)
 DTYPES = ("float32", "float64", "bfloat16", "float16")
 
 NOT_MEASURED = ("unsupported", "incorrect", "failed", "out_of_memory", "timed_out", "crashed")
@@ -59,7 +63,11 @@ CASE_COLUMNS = (
     Column("hidden_size", int, "features", "H, the width of the hidden state"),
     Column("num_layers", int, "layers", "L, the number of stacked layers"),
     Column("bidirectional", bool, "", "whether each layer also runs in reverse"),
+    Column("bias", bool, "", "whether each step adds biases"),
+    Column("dropout", float, "", "share of the outputs between layers that training drops"),
+    Column("initial_state", str, "", "whether the layer is given a state to begin with"),
     Column("layout", str, "", "how the input lies in memory"),
+    Column("lengths", str, "", "how the valid lengths of a batch are distributed up to T"),
     Column("dtype", str, "", "data type of inputs, weights and outputs"),
     Column("device", str, "", "torch device on which it runs"),
     Column("threads", int, "threads", "intra-op threads on the CPU"),

@@ -25,23 +25,9 @@ from torch import Tensor
 
 from rnnbench.cases import Case
 from rnnbench.worker.data import Data
+from rnnbench.worker.expected import Expected
 
-__all__ = ["Expected", "oracle"]
-
-
-@dataclass(frozen=True, eq=False)
-class Expected:
-    """What a case must give; every tensor is float64, on the CPU, shaped as the case's own.
-
-    ``gradients`` has the keys ``x``, ``h0`` and then ``nn.RNN``'s names of the weights, in the
-    order of the contract. ``deviations`` has those keys, ``output`` and ``h_n``: standard
-    deviations of the error that rounding in the case's dtype leads to, entry by entry.
-    """
-
-    output: Tensor
-    h_n: Tensor
-    gradients: dict[str, Tensor]
-    deviations: dict[str, Tensor]
+__all__ = ["oracle"]
 
 
 @dataclass(frozen=True)
@@ -109,7 +95,11 @@ class _Gradients:
 
 
 def oracle(case: Case, data: Data) -> Expected:
-    """What a case must give, computed in float64 on the CPU, whatever its device and dtype."""
+    """What a case must give, computed in float64 on the CPU, whatever its device and dtype.
+
+    The gradients have the keys ``x``, ``h0`` and then ``nn.RNN``'s names of the weights, in the
+    order of the contract.
+    """
     x, grad_output = _double(data.x), _double(data.grad_output)
     if case.batch_first:
         x, grad_output = x.transpose(0, 1), grad_output.transpose(0, 1)
@@ -162,8 +152,7 @@ def oracle(case: Case, data: Data) -> Expected:
             )
     values = {name: estimate.value for name, estimate in named.items()}
     return Expected(
-        values.pop("output"),
-        values.pop("h_n"),
+        {name: values.pop(name) for name in ("output", "h_n")},
         values,
         {name: estimate.variance.sqrt() for name, estimate in named.items()},
     )

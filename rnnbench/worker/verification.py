@@ -50,7 +50,7 @@ pass in float16 and bfloat16; in float32 the tolerances are about 1e-6 to 1e-4.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,7 +58,7 @@ import torch
 from torch import Tensor
 
 from rnnbench.cases import Case
-from rnnbench.implementations.reference import Expected
+from rnnbench.worker.expected import Expected
 
 __all__ = ["SAFETY", "Incorrect", "Verification", "verify", "verify_step"]
 
@@ -93,18 +93,16 @@ class Verification:
 def verify(
     case: Case,
     expected: Expected,
-    output: Tensor,
-    h_n: Tensor,
+    outputs: Mapping[str, Tensor],
     gradients: Sequence[Tensor | None] | None,
 ) -> Verification:
-    """Check a layer's results; ``gradients`` with respect to x, h0 and the weights, or None.
+    """Check a model's results: outputs by name, ``gradients`` in the oracle's order, or None.
 
     Raises:
         Incorrect: any of them is not what the oracle says.
     """
     pairs: list[tuple[str, Tensor | None, Tensor]] = [
-        ("output", output, expected.output),
-        ("h_n", h_n, expected.h_n),
+        (name, got, expected.outputs[name]) for name, got in outputs.items()
     ]
     if gradients is not None:
         if len(gradients) != len(expected.gradients):
@@ -117,7 +115,7 @@ def verify(
             for (name, oracle), gradient in zip(expected.gradients.items(), gradients, strict=True)
         ]
     compared = {
-        name: _compare(case, name, got, oracle, expected.deviations[name], gradient=k > 1)
+        name: _compare(case, name, got, oracle, expected.deviations[name], gradient=k >= len(outputs))
         for k, (name, got, oracle) in enumerate(pairs)
     }
     return Verification(
@@ -136,10 +134,12 @@ def verify_step(
 ) -> dict[str, float]:
     """Check that one step of plain SGD moved each weight by its gradient; returns the errors.
 
+    The weights are the last of the oracle's gradients.
+
     Raises:
         Incorrect: a weight is not ``before - learning_rate * gradient``.
     """
-    names = list(expected.gradients)[2:]
+    names = list(expected.gradients)[-len(before) :]
     unit = torch.finfo(getattr(torch, case.dtype)).eps / 2
     errors = {}
     for name, old, new in zip(names, before, after, strict=True):

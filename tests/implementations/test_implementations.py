@@ -35,14 +35,18 @@ COMPILED = (
 SMALL = Case(seq_len=5, batch=3, input_size=4, hidden_size=6)
 
 
+def _named(outputs) -> dict:
+    return dict(zip(("output", "h_n"), outputs, strict=True))
+
+
 def run(layer: Layer, data: Data, autograd: bool) -> tuple:
     if not autograd:
         with torch.inference_mode():
-            return (*layer(data.x, data.h0), None)
+            return _named(layer(data.x, data.h0)), None
     leaves = [data.x, data.h0, *getattr(layer, "weights", data.weights)]
     outputs = layer(data.x, data.h0)
     gradients = torch.autograd.grad(outputs, leaves, (data.grad_output, data.grad_h_n))
-    return (*outputs, gradients)
+    return _named(outputs), gradients
 
 
 def check(case: Case, times: int = 1) -> list[Verification]:

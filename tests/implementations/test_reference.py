@@ -52,7 +52,7 @@ def by_autograd(case: Case, data: Data) -> list[torch.Tensor]:
 def test_agrees_with_nn_rnn_and_autograd(case):
     data = make_data(case)
     expected = oracle(case, data)
-    found = [expected.output, expected.h_n, *expected.gradients.values()]
+    found = [*expected.outputs.values(), *expected.gradients.values()]
     for mine, theirs in zip(found, by_autograd(case, data), strict=True):
         torch.testing.assert_close(mine, theirs, rtol=1e-10, atol=1e-12)
 
@@ -61,7 +61,7 @@ def test_agrees_with_nn_rnn_for_a_long_sequence():
     case = Case(dtype="float64", seq_len=300, batch=7, input_size=20, hidden_size=40, num_layers=2)
     data = make_data(case)
     expected = oracle(case, data)
-    found = [expected.output, expected.h_n, *expected.gradients.values()]
+    found = [*expected.outputs.values(), *expected.gradients.values()]
     for mine, theirs in zip(found, by_autograd(case, data), strict=True):
         torch.testing.assert_close(mine, theirs, rtol=1e-9, atol=1e-12)
 
@@ -89,7 +89,7 @@ def test_gradients_agree_with_finite_differences(cell, bidirectional, layout):
         now = [leaf if k == changed else old for k, old in enumerate(leaves)]
         moved = dataclasses.replace(data, x=now[0], h0=now[1], weights=tuple(now[2:]))
         expected = oracle(case, moved)
-        total = (expected.output * data.grad_output).sum() + (expected.h_n * data.grad_h_n).sum()
+        total = (expected.outputs["output"] * data.grad_output).sum() + (expected.outputs["h_n"] * data.grad_h_n).sum()
         return total.item()
 
     step = 1e-6
@@ -115,9 +115,9 @@ def test_upcasts_and_keeps_the_layout(layout):
     case = Case(dtype="bfloat16", layout=layout, seq_len=3, batch=2, input_size=4, hidden_size=5)
     data = make_data(case)
     expected = oracle(case, data)
-    assert expected.output.shape == ((3, 2, 5) if layout == "time_major" else (2, 3, 5))
+    assert expected.outputs["output"].shape == ((3, 2, 5) if layout == "time_major" else (2, 3, 5))
     assert expected.gradients["x"].shape == data.x.shape
-    for tensor in [expected.output, expected.h_n, *expected.gradients.values()]:
+    for tensor in [*expected.outputs.values(), *expected.gradients.values()]:
         assert tensor.dtype == torch.float64
         assert not tensor.requires_grad
 

@@ -45,7 +45,7 @@ class TestSettings:
         for pass_ in PASSES:
             bench.prepare(of(pass_=pass_))
         assert len(count_oracles) == 1
-        layers = {id(timed.layer) for timed in bench._timed.values()}
+        layers = {id(timed.model) for timed in bench._timed.values()}
         assert len(layers) == 1
 
     def test_competitors_share_an_oracle_and_have_weights_of_their_own(self, bench, count_oracles):
@@ -61,8 +61,8 @@ class TestSettings:
         import weakref
 
         bench.prepare(CASE)
-        layer = weakref.ref(next(iter(bench._timed.values())).layer)
-        data = weakref.ref(bench._data)
+        layer = weakref.ref(next(iter(bench._timed.values())).model)
+        data = weakref.ref(bench._settings[CASE.setting].data)
         longer = of(seq_len=5)
         bench.prepare(longer)
         assert layer() is None
@@ -100,7 +100,7 @@ class TestTrainingStep:
         ]
         assert len(steps) == 4
         timed = bench._timed[case]
-        for weight, original in zip(timed.leaves[2:], bench._data.weights, strict=True):
+        for weight, original in zip(timed.leaves[2:], bench._settings[case.setting].data.weights, strict=True):
             assert torch.allclose(weight, original, rtol=0, atol=1e-6)
         assert timed.optimizer.param_groups[0]["lr"] == bench_module_rate()
 
@@ -110,7 +110,7 @@ class TestTrainingStep:
 
     def test_a_layer_whose_step_goes_elsewhere_is_refused(self, bench, monkeypatch):
         """Its gradients are right, and the optimizer moves a copy."""
-        from rnnbench.workloads import layer as workload
+        from rnnbench.workloads import _passes as workload
 
         real = workload.optimizer_for
 
@@ -123,7 +123,7 @@ class TestTrainingStep:
 
 
 def bench_module_rate() -> float:
-    from rnnbench.workloads.layer import TIMED_LEARNING_RATE
+    from rnnbench.workloads._passes import TIMED_LEARNING_RATE
 
     return TIMED_LEARNING_RATE
 

@@ -8,9 +8,10 @@ import torch
 
 from rnnbench.cases import Case
 from rnnbench.implementations import load_builtin, registered, stacked, step_by_step
-from rnnbench.implementations.reference import Expected, oracle
+from rnnbench.implementations.reference import oracle
 from rnnbench.schema import CELLS, DTYPES
 from rnnbench.worker.data import Data, make_data
+from rnnbench.worker.expected import Expected
 from rnnbench.worker.verification import SAFETY, Incorrect, verify, verify_step
 
 load_builtin()
@@ -34,6 +35,11 @@ def results(case: Case, data: Data, step=None) -> tuple:
     return (*(tensor.detach() for tensor in outputs), list(gradients))
 
 
+def named(output, h_n, gradients) -> tuple:
+    """Results as verification takes them."""
+    return {"output": output, "h_n": h_n}, gradients
+
+
 @pytest.fixture(scope="module", params=CELLS)
 def case(request) -> Case:
     return dataclasses.replace(CASE, cell=request.param)
@@ -54,21 +60,21 @@ def affine(x, h, w_ih, w_hh, b_ih, b_hh):
 
 
 def test_right_results_pass_and_say_how_near_they_came(case, data, expected):
-    verified = verify(case, expected, *results(case, data))
+    verified = verify(case, expected, *named(*results(case, data)))
     assert set(verified.error) == {"output", "h_n", *expected.gradients}
     for name, error in verified.error.items():
         assert 0 <= error < verified.tolerance[name] < 1e-4
 
 
 def test_record_is_plain_json(case, data, expected):
-    record = verify(case, expected, *results(case, data)).as_dict()
+    record = verify(case, expected, *named(*results(case, data))).as_dict()
     assert record["oracle"] == "float64 formula"
     assert json.loads(json.dumps(record, allow_nan=False)) == record
 
 
 def test_inference_compares_outputs_only(case, data, expected):
     output, h_n, _ = results(case, data)
-    assert set(verify(case, expected, output, h_n, None).error) == {"output", "h_n"}
+    assert set(verify(case, expected, *named(output, h_n, None)).error) == {"output", "h_n"}
 
 
 def rational_tanh(a):
@@ -106,7 +112,7 @@ def test_faulty_cell_is_refused(fault):
     data = make_data(CASE)
     expected = oracle(CASE, data)
     with pytest.raises(Incorrect):
-        verify(CASE, expected, *results(CASE, data, FAULTY_STEPS[fault]))
+        verify(CASE, expected, *named(*results(CASE, data, FAULTY_STEPS[fault])))
 
 
 def test_reverse_direction_that_runs_forward_is_refused():
@@ -116,7 +122,7 @@ def test_reverse_direction_that_runs_forward_is_refused():
     output, h_n, _ = results(case, data)
     output[..., 16:] = output[..., 16:].flip(0)
     with pytest.raises(Incorrect, match=r"output\["):
-        verify(case, expected, output, h_n, None)
+        verify(case, expected, *named(output, h_n, None))
 
 
 def test_error_of_one_percent_in_any_gradient_is_refused(case, data, expected):
@@ -125,7 +131,7 @@ def test_error_of_one_percent_in_any_gradient_is_refused(case, data, expected):
         changed = list(gradients)
         changed[k] = gradients[k] * 1.01
         with pytest.raises(Incorrect, match=f"the gradient of {name}"):
-            verify(case, expected, output, h_n, changed)
+            verify(case, expected, *named(output, h_n, changed))
 
 
 def test_error_in_a_single_entry_is_refused(case, data, expected):
@@ -133,21 +139,21 @@ def test_error_in_a_single_entry_is_refused(case, data, expected):
     gradients[3] = gradients[3].clone()
     gradients[3][5, 7] += 1e-3 * gradients[3].abs().max()
     with pytest.raises(Incorrect, match=r"the gradient of weight_hh_l0\[5, 7\] is "):
-        verify(case, expected, output, h_n, gradients)
+        verify(case, expected, *named(output, h_n, gradients))
 
 
 def test_gradients_of_two_steps_are_refused(case, data, expected):
     output, h_n, gradients = results(case, data)
     with pytest.raises(Incorrect):
-        verify(case, expected, output, h_n, [2 * gradient for gradient in gradients])
+        verify(case, expected, *named(output, h_n, [2 * gradient for gradient in gradients]))
 
 
 def test_missing_gradient_is_refused(case, data, expected):
     output, h_n, gradients = results(case, data)
     with pytest.raises(Incorrect, match="the gradient of bias_hh_l1 is missing"):
-        verify(case, expected, output, h_n, [*gradients[:-1], None])
+        verify(case, expected, *named(output, h_n, [*gradients[:-1], None]))
     with pytest.raises(Incorrect, match="9 gradients, and 10 tensors"):
-        verify(case, expected, output, h_n, gradients[:-1])
+        verify(case, expected, *named(output, h_n, gradients[:-1]))
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
@@ -156,15 +162,15 @@ def test_entry_that_is_not_finite_is_refused_and_named(case, data, expected, val
     output = output.clone()
     output[3, 2, 1] = value
     with pytest.raises(Incorrect, match=rf"output\[3, 2, 1\] is {value}, the oracle says"):
-        verify(case, expected, output, h_n, gradients)
+        verify(case, expected, *named(output, h_n, gradients))
 
 
 def test_message_names_the_worst_entry_with_its_numbers(case, data, expected):
     output, h_n, _ = results(case, data)
     output = output.clone()
-    output[3, 2, 12] = expected.output[3, 2, 12] + 0.5
+    output[3, 2, 12] = expected.outputs["output"][3, 2, 12] + 0.5
     with pytest.raises(Incorrect) as raised:
-        verify(case, expected, output, h_n, None)
+        verify(case, expected, *named(output, h_n, None))
     assert str(raised.value).startswith(f"output[3, 2, 12] is {output[3, 2, 12].item():.6g}, the ")
     assert "of the largest entry is over the tolerance" in str(raised.value)
 
@@ -172,7 +178,7 @@ def test_message_names_the_worst_entry_with_its_numbers(case, data, expected):
 def test_wrong_dtype_is_refused(case, data, expected):
     output, h_n, _ = results(case, data)
     with pytest.raises(Incorrect, match="h_n is float64; the case is float32"):
-        verify(case, expected, output, h_n.double(), None)
+        verify(case, expected, *named(output, h_n.double(), None))
 
 
 def test_wrong_shape_is_refused(case, data, expected):
@@ -180,13 +186,13 @@ def test_wrong_shape_is_refused(case, data, expected):
     with pytest.raises(
         Incorrect, match=r"output has shape \(4, 20, 16\); it must be \(20, 4, 16\)"
     ):
-        verify(case, expected, output.transpose(0, 1), h_n, None)
+        verify(case, expected, *named(output.transpose(0, 1), h_n, None))
 
 
 def test_wrong_device_is_refused(case, data, expected):
     output, h_n, _ = results(case, data)
     with pytest.raises(Incorrect, match="output is on meta; the case is on cpu"):
-        verify(case, expected, output.to("meta"), h_n, None)
+        verify(case, expected, *named(output.to("meta"), h_n, None))
 
 
 def test_tolerance_follows_the_unit_roundoff():
@@ -194,7 +200,7 @@ def test_tolerance_follows_the_unit_roundoff():
     for dtype in DTYPES:
         case = dataclasses.replace(CASE, dtype=dtype)
         data = make_data(case)
-        verified = verify(case, oracle(case, data), *results(case, data))
+        verified = verify(case, oracle(case, data), *named(*results(case, data)))
         tolerances[dtype] = verified.tolerance["weight_hh_l0"]
     assert 1e-16 < tolerances["float64"] < 1e-13
     assert 1e-7 < tolerances["float32"] < 1e-4
@@ -205,10 +211,10 @@ def test_tolerance_follows_the_unit_roundoff():
 def test_tolerance_is_about_the_deviation_of_the_entry(case, data, expected):
     _, h_n, _ = results(case, data)
     here = (7, 1, 3)
-    largest = expected.output.abs().max()
+    largest = expected.outputs["output"].abs().max()
     limit = SAFETY * expected.deviations["output"][here] + 2.0**-24 * largest
     for factor, refused in ((0.9, False), (1.1, True)):
-        changed = expected.output.clone()
+        changed = expected.outputs["output"].clone()
         changed[here] += factor * limit
         # In float64, so that what is tested is the tolerance and not the rounding of the test.
         wide = dataclasses.replace(case, dtype="float64")
@@ -221,9 +227,9 @@ def test_tolerance_is_about_the_deviation_of_the_entry(case, data, expected):
         )
         if refused:
             with pytest.raises(Incorrect, match=r"output\[7, 1, 3\]"):
-                verify(wide, exact, changed, h_n.double(), None)
+                verify(wide, exact, *named(changed, h_n.double(), None))
         else:
-            verify(wide, exact, changed, expected.h_n, None)
+            verify(wide, exact, *named(changed, expected.outputs["h_n"], None))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -253,7 +259,7 @@ def test_right_implementation_stays_well_below_its_tolerance(name, cell, dtype):
             [data.x, data.h0, *getattr(layer, "weights", data.weights)],
             (data.grad_output, data.grad_h_n),
         )
-        verified = verify(case, oracle(case, data), *outputs, gradients)
+        verified = verify(case, oracle(case, data), *named(*outputs, gradients))
         for key, error in verified.error.items():
             assert error < 0.6 * verified.tolerance[key], (case.id, key)
 

@@ -14,7 +14,8 @@ from rnnbench.schema import PASSES
 from rnnbench.worker.blocks import run_block
 from rnnbench.worker.clocks import clock_for
 from rnnbench.worker.data import make_data
-from rnnbench.workloads.layer import TIMED_LEARNING_RATE, make_timed, optimizer_for
+from rnnbench.workloads._passes import TIMED_LEARNING_RATE, make_timed, optimizer_for
+from rnnbench.workloads.layer import model_of
 
 load_builtin()
 
@@ -28,7 +29,8 @@ def build(implementation, pass_, **columns):
         {**COLUMNS, "implementation": implementation, "pass": pass_, **columns}
     )
     data = make_data(case)
-    return make_timed(case, registered()[implementation].build(case, data.weights), data)
+    layer = registered()[implementation].build(case, data.weights)
+    return make_timed(case, model_of(layer, data))
 
 
 def events(timed) -> Counter:
@@ -211,7 +213,7 @@ class TestWatch:
     def test_an_accumulation_leaves_an_event(self):
         timed = build("python_loop", "backward")
         with profile(activities=[ProfilerActivity.CPU]) as profiler:
-            torch.autograd.backward(timed.forward(), (timed.data.grad_output, timed.data.grad_h_n))
+            torch.autograd.backward(timed.forward(), timed.model.cotangents)
         names = Counter(event.name for event in profiler.events())
         assert accumulations(names) == 6
         assert autograd_nodes(names)
@@ -224,13 +226,13 @@ class TestWatch:
 
 @pytest.mark.parametrize("pass_", PASSES)
 def test_a_layer_with_weights_of_its_own_is_differentiated_by_those(pass_):
-    timed = build("nn_rnn", pass_)
-    own, loop = timed.layer.weights, build("python_loop", pass_)
-    assert all(leaf is weight for leaf, weight in zip(timed.leaves[2:], own, strict=True))
-    given = loop.data.weights
-    assert all(leaf is weight for leaf, weight in zip(loop.leaves[2:], given, strict=True))
-    assert timed.leaves[0] is timed.data.x
-    assert timed.leaves[1] is timed.data.h0
+    case = Case.from_columns(COLUMNS)
+    data = make_data(case)
+    own, given = (registered()[name].build(case, data.weights) for name in ("nn_rnn", "python_loop"))
+    for layer, weights in ((own, own.weights), (given, data.weights)):
+        leaves = make_timed(Case.from_columns({**COLUMNS, "pass": pass_}), model_of(layer, data)).leaves
+        expected = (data.x, data.h0, *weights)
+        assert all(leaf is tensor for leaf, tensor in zip(leaves, expected, strict=True))
 
 
 def test_nothing_of_a_round_stays_behind_without_a_collection():
