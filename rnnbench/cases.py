@@ -18,6 +18,7 @@ from rnnbench.schema import (
     LAYOUTS,
     LENGTHS,
     PASSES,
+    VARIANTS,
 )
 
 __all__ = ["DEFAULT_ENVIRONMENT", "Case", "builtin_implementations", "builtin_workloads"]
@@ -48,8 +49,15 @@ def builtin_implementations() -> tuple[str, ...]:
 
 
 def builtin_workloads() -> tuple[str, ...]:
-    """Names of the workloads that come with rnnbench, read off their files, not imported."""
-    return _module_names("workloads")
+    """Names of the workloads that come with rnnbench, each followed by its variants.
+
+    Read off their files, not imported.
+    """
+    return tuple(
+        name
+        for family in _module_names("workloads")
+        for name in (family, *(f"{family}.{variant}" for variant in VARIANTS.get(family, ())))
+    )
 
 
 @dataclass(frozen=True, order=True)
@@ -189,7 +197,7 @@ class Case:
             self,
             implementation="any",
             environment="any",
-            workload=self.workload.partition(".")[0],
+            workload=self.family,
             layout=layout,
         )
 
@@ -201,9 +209,12 @@ class Case:
     @property
     def setting(self) -> Case:
         """What passes of one model share: equal for cases with the same weights and inputs."""
-        return dataclasses.replace(
-            self, implementation="any", environment="any", pass_=PASSES[0]
-        )
+        return dataclasses.replace(self, implementation="any", environment="any", pass_=PASSES[0])
+
+    @property
+    def family(self) -> str:
+        """The workload without its variant."""
+        return self.workload.partition(".")[0]
 
     @property
     def batch_first(self) -> bool:

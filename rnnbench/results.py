@@ -96,6 +96,9 @@ RESULT_COLUMNS = (
     ResultColumn("backend", str, "", "what ran, from the profile and not from the name"),
     ResultColumn("launches", int, "", "kernels of a call on a device, inner operators on a CPU"),
     ResultColumn("launches_per_step", float, "", "the same for each time step"),
+    ResultColumn(
+        "peak_bytes", int, "B", "most that a call had allocated at one time"
+    ),
     ResultColumn("graphs", int, "", "graphs that torch.compile made of it"),
     ResultColumn("breaks", int, "", "places where torch.compile gave up a graph"),
     ResultColumn("break_reasons", str, "", "why, separated by ' | '"),
@@ -527,6 +530,7 @@ def _ran(ran: Mapping[str, Any]) -> dict[str, Any]:
         "backend": _text(ran.get("backend")),
         "launches": _whole(ran.get("launches")),
         "launches_per_step": _number(ran.get("launches_per_step")),
+        "peak_bytes": _whole(ran.get("peak_bytes")),
         "graphs": _whole(ran.get("graphs")),
         "breaks": _whole(sum(counted.values())) if known else None,
         "break_reasons": " | ".join(counted) or None,

@@ -19,6 +19,7 @@ __all__ = [
     "NOT_MEASURED",
     "PASSES",
     "SCHEMA_VERSION",
+    "VARIANTS",
     "Column",
 ]
 
@@ -31,6 +32,15 @@ LAYOUTS = ("time_major", "batch_first", "batch_first_view")
 INITIAL_STATES = ("given",)
 LENGTHS = ("full",)
 DTYPES = ("float32", "float64", "bfloat16", "float16")
+
+VARIANTS = {
+    "encoder_decoder": ("greedy",),
+    "many_to_one": ("every_step",),
+    "one_to_many": ("stop",),
+    "training": ("clip_adam", "tbptt", "checkpointed"),
+}
+"""By workload, the other ways to do it; each is a workload `name.variant`, and takes turns with the
+plain one."""
 
 NOT_MEASURED = ("unsupported", "incorrect", "failed", "out_of_memory", "timed_out", "crashed")
 """Statuses of a case that has no time.

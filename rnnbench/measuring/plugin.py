@@ -143,7 +143,8 @@ def _destination(axis: str) -> str:
 def pytest_configure(config: pytest.Config) -> None:
     """Declare the marker that a suite carries."""
     config.addinivalue_line(
-        "markers", "rnn_workload(name): a benchmark over the grid's cases of that workload"
+        "markers",
+        "rnn_workload(name): a benchmark over the grid's cases of that workload and its variants",
     )
 
 
@@ -228,7 +229,7 @@ def pytest_collection(session: pytest.Session) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Make one item of each case of a suite's workload."""
+    """Make one item of each case of a suite's workload, the workload's variants among them."""
     marker = metafunc.definition.get_closest_marker("rnn_workload")
     if marker is None:
         return
@@ -240,15 +241,24 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             pytrace=False,
         )
     plan = metafunc.config.stash[_PLAN]
-    cases = [case for case in plan.cases if case.workload == marker.args[0]]
+    cases = [case for case in plan.cases if case.family == marker.args[0]]
     metafunc.parametrize(_CASE, cases, ids=[case.id for case in cases])
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Drop suites that the grid has no case for: pytest would call each of them skipped."""
+    items[:] = [
+        item
+        for item in items
+        if item.get_closest_marker("rnn_workload") is None or _selected([item])
+    ]
 
 
 def _selected(items: list[pytest.Item]) -> list[Case]:
     cases = []
     for item in items:
         callspec = getattr(item, "callspec", None)
-        if callspec is not None and _CASE in callspec.params:
+        if callspec is not None and isinstance(callspec.params.get(_CASE), Case):
             cases.append(callspec.params[_CASE])
     return cases
 

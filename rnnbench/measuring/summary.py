@@ -10,6 +10,7 @@ from rnnbench.cases import Case
 from rnnbench.measuring.engine import CaseRun, baseline_of, ratio_of
 from rnnbench.numbers import format_interval, format_rate, format_ratio, format_seconds
 from rnnbench.statistics import estimate_blocks
+from rnnbench.work import work_of
 
 __all__ = ["summary_lines"]
 
@@ -58,7 +59,7 @@ def _table(members: Sequence[CaseRun], baseline: str, several: bool) -> Iterator
             ratio, interval = format_ratio(compared.ratio, compared.low, compared.high)
         name = " ".join(filter(None, (run.case.implementation, _variant(run.case))))
         name += f" @ {run.case.environment}" if several else ""
-        tokens = run.case.seq_len * run.case.batch / estimate.value
+        tokens = work_of(run.case)["tokens"] / estimate.value
         row = [
             name,
             format_seconds(estimate.value, estimate.low, estimate.high),

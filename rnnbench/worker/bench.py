@@ -22,11 +22,11 @@ from rnnbench.worker import compilation
 from rnnbench.worker.blocks import Block, Timed, calibrate, run_block
 from rnnbench.worker.clocks import Clock, clock_for
 from rnnbench.worker.expected import Expected, expected_of
+from rnnbench.worker.memory import peak_bytes
 from rnnbench.worker.planted import Slowed
 from rnnbench.worker.ran import what_ran
 from rnnbench.worker.verification import Incorrect, verify, verify_step
 from rnnbench.workloads import Data, Model, Workload, tensors_of, with_own_weights, workload
-from rnnbench.workloads._passes import optimizer_for
 
 __all__ = ["Bench", "why_no_device"]
 
@@ -134,12 +134,12 @@ class Bench:
         }
 
     def describe(self, case: Case) -> dict[str, Any]:
-        """What runs when this case is timed, from one profiled call."""
+        """What runs when this case is timed, and the memory it takes, from two profiled calls."""
         torch.set_num_threads(case.threads)
         built = self._settings[case.setting].built[case.implementation]
-        return what_ran(
-            case, self._timed[case], self._clock(case), built.graphs, built.implementation.compiler
-        )
+        timed, clock = self._timed[case], self._clock(case)
+        ran = what_ran(case, timed, clock, built.graphs, built.implementation.compiler)
+        return {**ran, "peak_bytes": peak_bytes(case, timed, clock)}
 
     def block(self, case: Case, seconds: float, iterations: int) -> Block:
         """Run one block of a prepared case."""
@@ -233,7 +233,7 @@ class Bench:
         if "training" in built.verified:
             return None
         training = dataclasses.replace(case, pass_="forward_backward")
-        reason = _unsupported(training, built.implementation)
+        reason = _unsupported(training, built.implementation, some_pass=True)
         if reason is not None:
             return reason
         names = built.model.names
@@ -265,11 +265,18 @@ class Bench:
         weights = built.model.parameters
         before = [weight.detach().clone() for weight in weights]
         timed_optimizer = timed.optimizer
-        timed.optimizer = optimizer_for(weights, _VERIFIED_LEARNING_RATE)
+        rule = built.model.rule
+        timed.optimizer = rule.make(weights, _VERIFIED_LEARNING_RATE)
         try:
-            timed.run(None)
+            with timed.context():
+                timed.run(None)
             return verify_step(
-                case, setting.expected, before, weights, learning_rate=_VERIFIED_LEARNING_RATE
+                case,
+                setting.expected,
+                rule,
+                before,
+                weights,
+                learning_rate=_VERIFIED_LEARNING_RATE,
             )
         finally:
             timed.optimizer = timed_optimizer
@@ -310,11 +317,18 @@ class Bench:
         }
 
 
-def _unsupported(case: Case, found: Implementation) -> str | None:
-    """Why an implementation cannot do a case, for the layer's or for the workload's sake."""
+def _unsupported(case: Case, found: Implementation, *, some_pass: bool = False) -> str | None:
+    """Why an implementation cannot do a case, for the layer's or for the workload's sake.
+
+    With ``some_pass`` it is enough that the workload has a pass with gradients.
+    """
     chosen = workload(case.workload)
-    if case.pass_ not in chosen.passes:
-        return f"the workload {case.workload} has no {case.pass_}; it has {', '.join(chosen.passes)}"
+    if some_pass and chosen.passes == ("inference",):
+        return f"the workload {case.workload} has no gradients"
+    if not some_pass and case.pass_ not in chosen.passes:
+        return (
+            f"the workload {case.workload} has no {case.pass_}; it has {', '.join(chosen.passes)}"
+        )
     return found.unsupported(case) or chosen.unsupported(case, found)
 
 

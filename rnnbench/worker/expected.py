@@ -19,11 +19,12 @@ __all__ = ["Expected", "expected_of"]
 
 @dataclass(frozen=True, eq=False)
 class Expected:
-    """What a case must give; every tensor is float64, on the CPU, shaped as the case's own.
+    """What a case must give: float64, or whole numbers, on the CPU, shaped as the case's own.
 
     ``outputs`` and ``gradients`` by name, the gradients in the order of the model's leaves.
     ``deviations`` has the keys of both: standard deviations of the error that rounding in the
-    case's dtype leads to, entry by entry.
+    case's dtype leads to, entry by entry; of a whole number 0 where it is certain, and infinite
+    where rounding may decide.
     """
 
     outputs: dict[str, Tensor]

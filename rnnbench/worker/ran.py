@@ -11,6 +11,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from rnnbench.cases import Case
+from rnnbench.forms import steps_of
 from rnnbench.worker.blocks import Timed
 from rnnbench.worker.clocks import Clock
 from rnnbench.worker.compilation import Graphs
@@ -66,7 +67,7 @@ def what_ran(
         "operators": dict(sorted(operators.items())),
         "kernels": dict(sorted(kernels.items())),
         "launches": launches,
-        "launches_per_step": launches / case.seq_len,
+        "launches_per_step": launches / steps_of(case),
         "backend": backend_of(operators, kernels, graphs, compiler, scripted),
         **({} if graphs is None else graphs.as_dict()),
     }

@@ -1,8 +1,9 @@
 """Verification: whether an implementation's results are the oracle's, up to its dtype's rounding.
 
 **What is compared.** The dtype, shape and device of every tensor, that every entry is finite, and
-every entry's value: the output, the final state, and the gradients with respect to the input, the
-initial state and each weight.
+every entry's value: the outputs of the workload (output and final state, or loss and logits), and
+the gradients with respect to the input, the initial state and each weight. Whole numbers, such as
+decoded tokens, must be equal, except where the oracle says that rounding decides between them.
 
 **The tolerance.** Errors of a right implementation come from rounding only, and follow from the
 dtype's unit roundoff u (2⁻²⁴ in float32, 2⁻⁵³ in float64, 2⁻⁸ in bfloat16, 2⁻¹¹ in float16) and
@@ -52,13 +53,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from rnnbench.cases import Case
 from rnnbench.worker.expected import Expected
+
+if TYPE_CHECKING:
+    from rnnbench.workloads._optimizers import Rule
 
 __all__ = ["SAFETY", "Incorrect", "Verification", "verify", "verify_step"]
 
@@ -115,7 +119,9 @@ def verify(
             for (name, oracle), gradient in zip(expected.gradients.items(), gradients, strict=True)
         ]
     compared = {
-        name: _compare(case, name, got, oracle, expected.deviations[name], gradient=k >= len(outputs))
+        name: _compare(
+            case, name, got, oracle, expected.deviations[name], gradient=k >= len(outputs)
+        )
         for k, (name, got, oracle) in enumerate(pairs)
     }
     return Verification(
@@ -127,25 +133,39 @@ def verify(
 def verify_step(
     case: Case,
     expected: Expected,
+    rule: Rule,
     before: Sequence[Tensor],
     after: Sequence[Tensor],
     *,
     learning_rate: float,
 ) -> dict[str, float]:
-    """Check that one step of plain SGD moved each weight by its gradient; returns the errors.
+    """Check that a step moved each weight as its rule says; returns the errors.
 
-    The weights are the last of the oracle's gradients.
+    The weights are the last of the oracle's gradients. What stands in their ``.grad`` must be the
+    gradient as the optimizer got it.
 
     Raises:
-        Incorrect: a weight is not ``before - learning_rate * gradient``.
+        Incorrect: a weight is not where its gradient and the rule lead it.
     """
     names = list(expected.gradients)[-len(before) :]
     unit = torch.finfo(getattr(torch, case.dtype)).eps / 2
+    moved = rule.moved(
+        [expected.gradients[name] for name in names],
+        [expected.deviations[name] for name in names],
+        learning_rate,
+        SAFETY,
+        unit,
+    )
     errors = {}
-    for name, old, new in zip(names, before, after, strict=True):
-        start = old.detach().cpu().to(torch.float64)
-        oracle = start - learning_rate * expected.gradients[name]
-        deviation = ((learning_rate * expected.deviations[name]) ** 2 + (unit * oracle) ** 2).sqrt()
+    for name, old, new, step in zip(names, before, after, moved, strict=True):
+        if rule.most_norm is not None:
+            label = f"{name}, clipped"
+            found = _compare(
+                case, label, new.grad, step.gradient, step.gradient_deviation, gradient=True
+            )
+            errors[label] = found[0]
+        oracle = old.detach().cpu().to(torch.float64) + step.change
+        deviation = (step.change_deviation**2 + (unit * oracle) ** 2).sqrt()
         label = f"{name} after a step"
         errors[label] = _compare(case, label, new, oracle, deviation, gradient=False)[0]
     return errors
@@ -165,12 +185,16 @@ def _compare(
     if got is None:
         raise Incorrect(f"{what} is missing: no gradient reached it")
     dtype, device = getattr(torch, case.dtype), torch.device(case.device)
-    if got.dtype != dtype:
-        raise Incorrect(f"{what} is {_word(got.dtype)}; the case is {case.dtype}")
+    whole = not oracle.is_floating_point()
+    if got.dtype != (oracle.dtype if whole else dtype):
+        wanted = f"it must be {_word(oracle.dtype)}" if whole else f"the case is {case.dtype}"
+        raise Incorrect(f"{what} is {_word(got.dtype)}; {wanted}")
     if got.shape != oracle.shape:
         raise Incorrect(f"{what} has shape {tuple(got.shape)}; it must be {tuple(oracle.shape)}")
     if got.device.type != device.type or device.index not in (None, got.device.index):
         raise Incorrect(f"{what} is on {got.device}; the case is on {case.device}")
+    if whole:
+        return _compare_whole(what, got.detach().cpu(), oracle, deviation)
     values = got.detach().cpu().to(torch.float64)
     largest = oracle.abs().max().item() or 1.0
     unit = torch.finfo(dtype).eps / 2
@@ -182,7 +206,7 @@ def _compare(
     relative_error = error[here].item() / largest
     relative_tolerance = tolerance[here].item() / largest
     if ratio[here] > 1:
-        entry = f"{what}[{', '.join(map(str, here))}] is {values[here].item():.6g}"
+        entry = f"{_entry(what, here)} is {values[here].item():.6g}"
         if not math.isfinite(relative_error):
             raise Incorrect(f"{entry}, the oracle says {oracle[here].item():.6g}")
         raise Incorrect(
@@ -190,6 +214,23 @@ def _compare(
             f"the largest entry is over the tolerance {relative_tolerance:.1e}"
         )
     return relative_error, relative_tolerance
+
+
+def _compare_whole(
+    what: str, values: Tensor, oracle: Tensor, deviation: Tensor
+) -> tuple[float, float]:
+    """Whole numbers must be equal wherever their deviation is 0; elsewhere rounding may decide."""
+    wrong = (values != oracle) & (deviation == 0)
+    if bool(wrong.any()):
+        here = _index(int(wrong.int().argmax()), wrong.shape)
+        raise Incorrect(
+            f"{_entry(what, here)} is {int(values[here])}, the oracle says {int(oracle[here])}"
+        )
+    return 0.0, 0.0
+
+
+def _entry(what: str, here: Sequence[int]) -> str:
+    return f"{what}[{', '.join(map(str, here))}]" if here else what
 
 
 def _index(flat: int, shape: Sequence[int]) -> tuple[int, ...]:

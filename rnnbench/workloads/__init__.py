@@ -1,9 +1,10 @@
 """What is done with a recurrent layer: one file each, one contract (worker side).
 
 The contract. A workload is a module of this package with an object ``WORKLOAD`` that fills
-`Workload`. It draws its data from the case, knows from the formula what must come out, builds a
-model around the layer of an implementation, and splits each pass into what is prepared and what is
-timed. Nothing else in the worker knows what a workload computes.
+`Workload`, and where it has variants (`rnnbench.schema.VARIANTS`) a dictionary ``VARIANTS`` of
+them. It draws its data from the case, knows from the formula what must come out, builds a model
+around the layer of an implementation, and splits each pass into what is prepared and what is timed.
+Nothing else in the worker knows what a workload computes.
 
 ``data`` is a frozen dataclass whose fields are tensors or tuples of tensors. One of them is
 ``weights``: leaf tensors that require gradients, those of the recurrent layer first, in the order
@@ -27,6 +28,7 @@ from rnnbench.cases import Case
 from rnnbench.implementations import Implementation
 from rnnbench.worker.blocks import Timed
 from rnnbench.worker.expected import Expected
+from rnnbench.workloads._optimizers import SGD, Rule
 
 __all__ = ["Data", "Model", "Outputs", "Workload", "tensors_of", "with_own_weights", "workload"]
 
@@ -44,7 +46,7 @@ class Model:
     of come first, and ``cotangents`` are the gradients of the loss with respect to these.
     ``infer()`` computes the outputs ``inferred`` without autograd. ``inputs`` are the leaves that
     get gradients and belong to no optimizer, ``parameters`` those that an optimizer moves: together
-    they are, in this order, what the oracle has gradients of.
+    they are, in this order, what the oracle has gradients of. ``rule`` says how a step moves them.
     """
 
     forward: Callable[[], Outputs]
@@ -54,6 +56,7 @@ class Model:
     inputs: Sequence[Tensor]
     parameters: Sequence[Tensor]
     cotangents: Sequence[Tensor]
+    rule: Rule = SGD
 
 
 class Workload(Protocol):
@@ -80,7 +83,9 @@ class Workload(Protocol):
 
 def workload(name: str) -> Workload:
     """The workload of that name, which is among `rnnbench.cases.builtin_workloads`."""
-    found: Workload = importlib.import_module(f"{__name__}.{name}").WORKLOAD
+    family, _, variant = name.partition(".")
+    module = importlib.import_module(f"{__name__}.{family}")
+    found: Workload = module.VARIANTS[variant] if variant else module.WORKLOAD
     return found
 
 

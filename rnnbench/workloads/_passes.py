@@ -12,6 +12,7 @@ from torch import Tensor
 from rnnbench.cases import Case
 from rnnbench.worker.blocks import Timed
 from rnnbench.workloads import Model, Outputs
+from rnnbench.workloads._optimizers import optimizer_for
 
 __all__ = ["TIMED_LEARNING_RATE", "TrainingStep", "make_timed", "optimizer_for"]
 
@@ -75,30 +76,26 @@ class ForwardBackward(_Pass):
 
 
 class TrainingStep(_Pass):
-    """Gradients dropped, forward, backward into ``.grad`` and one SGD step."""
+    """Gradients dropped, forward, backward into ``.grad``, clipped if they are, and one step."""
 
     def __init__(self, model: Model) -> None:
         super().__init__(model)
-        self.optimizer = optimizer_for(model.parameters, TIMED_LEARNING_RATE)
+        self.optimizer = model.rule.make(model.parameters, TIMED_LEARNING_RATE)
 
     def run(self, prepared: None) -> None:
         self.optimizer.zero_grad(set_to_none=True)
         # The optimizer owns the weights only; the inputs must not gather gradients over the rounds.
         for leaf in self.model.inputs:
             leaf.grad = None
-        cotangents = self.model.cotangents
-        torch.autograd.backward(self.forward()[: len(cotangents)], cotangents)
+        self.accumulate()
+        if self.model.rule.most_norm is not None:
+            torch.nn.utils.clip_grad_norm_(self.model.parameters, self.model.rule.most_norm)
         self.optimizer.step()
 
-
-def optimizer_for(weights: Sequence[Tensor], learning_rate: float) -> torch.optim.Optimizer:
-    """SGD, fused where this version and device can: the layer should dominate the step."""
-    weights = list(weights)
-    try:
-        return torch.optim.SGD(weights, lr=learning_rate, fused=True)
-    except (TypeError, RuntimeError):
-        # TypeError: versions before 2.4 have no fused SGD; RuntimeError: not on this device.
-        return torch.optim.SGD(weights, lr=learning_rate, foreach=True)
+    def accumulate(self) -> None:
+        """Forward and backward: adds the gradients of the loss to ``.grad``."""
+        cotangents = self.model.cotangents
+        torch.autograd.backward(self.forward()[: len(cotangents)], cotangents)
 
 
 _PASSES: dict[str, Callable[[Model], Timed]] = {

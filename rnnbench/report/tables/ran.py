@@ -52,16 +52,17 @@ _RATES = (
 def what_ran(results: Results) -> Table | None:
     """What ran in each competitor's passes, by their profiles; None without a measured case.
 
-    A row stands for all shapes of a competitor's pass. ``data``: a row for each case with row, run,
-    the columns of the case, backend, launches, launches_per_step, graphs, breaks, break_reasons,
-    recompilations, error_share (largest error relative to its tolerance).
+    A row stands for all shapes of a competitor's pass and workload. ``data``: a row for each case
+    with row, run, the columns of the case, backend, launches, launches_per_step, graphs, breaks,
+    break_reasons, recompilations, error_share (largest error relative to its tolerance).
     """
     frame = results.measured
     if frame.empty:
         return None
     values = values_of(results.frame, ("run", *CASE_NAMES, *_RAN))
     several_runs = len(set(values["run"])) > 1
-    names = [*(["run"] if several_runs else []), *_several(values, ("device", "pass"))]
+    kinds = _several(values, ("workload", "device", "pass"))
+    names = [*(["run"] if several_runs else []), *kinds]
     key = sort_key(values, names)
     labels = competitors(values, range(len(values["run"])))
     found: dict[tuple[Any, ...], list[int]] = {}
