@@ -201,9 +201,7 @@ class Case:
     @property
     def setting(self) -> Case:
         """What passes of one model share: equal for cases with the same weights and inputs."""
-        return dataclasses.replace(
-            self, implementation="any", environment="any", pass_=PASSES[0]
-        )
+        return dataclasses.replace(self, implementation="any", environment="any", pass_=PASSES[0])
 
     @property
     def batch_first(self) -> bool:

@@ -314,7 +314,9 @@ def _unsupported(case: Case, found: Implementation) -> str | None:
     """Why an implementation cannot do a case, for the layer's or for the workload's sake."""
     chosen = workload(case.workload)
     if case.pass_ not in chosen.passes:
-        return f"the workload {case.workload} has no {case.pass_}; it has {', '.join(chosen.passes)}"
+        return (
+            f"the workload {case.workload} has no {case.pass_}; it has {', '.join(chosen.passes)}"
+        )
     return found.unsupported(case) or chosen.unsupported(case, found)
 
 
@@ -329,8 +331,9 @@ def _named(outputs: Any, names: Sequence[str]) -> dict[str, torch.Tensor]:
         or len(outputs) != len(names)
         or not all(isinstance(value, torch.Tensor) for value in outputs)
     ):
+        count = {2: "two", 3: "three"}.get(len(names), str(len(names)))
         raise Incorrect(
-            f"the layer must return ({', '.join(names)}), {len(names)} tensors; it returned "
+            f"the layer must return ({', '.join(names)}), {count} tensors; it returned "
             f"{type(outputs).__name__}"
         )
     return dict(zip(names, outputs, strict=True))

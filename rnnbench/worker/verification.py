@@ -115,7 +115,9 @@ def verify(
             for (name, oracle), gradient in zip(expected.gradients.items(), gradients, strict=True)
         ]
     compared = {
-        name: _compare(case, name, got, oracle, expected.deviations[name], gradient=k >= len(outputs))
+        name: _compare(
+            case, name, got, oracle, expected.deviations[name], gradient=k >= len(outputs)
+        )
         for k, (name, got, oracle) in enumerate(pairs)
     }
     return Verification(
