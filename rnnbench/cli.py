@@ -17,6 +17,7 @@ from rnnbench.grids import DEFAULT_GRID, grid_names, load_grid
 from rnnbench.regressions import (
     bisect_command,
     compare_command,
+    history_command,
     noise_command,
     versions_command,
 )
@@ -146,6 +147,7 @@ versions_command.register(app)
 compare_command.register(app)
 bisect_command.register(app)
 noise_command.register(app)
+history_command.register(app)
 
 
 def _print_version(wanted: bool) -> None:
@@ -167,7 +169,11 @@ def _options(
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; what the user gave wrong ends it with one line and status 2."""
     try:
-        app(args=None if arguments is None else list(arguments), prog_name="rnnbench")
+        app(
+            args=None if arguments is None else list(arguments),
+            prog_name="rnnbench",
+            obj=history_command.report_sections,
+        )
     except UserError as error:
         typer.echo(f"rnnbench: {' '.join(str(error).splitlines())}", err=True)
         raise SystemExit(_BAD_INPUT) from None

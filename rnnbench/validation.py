@@ -102,7 +102,7 @@ def _from_1(document: dict[str, Any]) -> dict[str, Any]:
         extra = entry.get("extra_info")
         holder = extra.get("rnnbench") if isinstance(extra, dict) else entry
         case = holder.get("case") if isinstance(holder, dict) else None
-        if isinstance(case, dict):
+        if isinstance(holder, dict) and isinstance(case, dict):
             holder["case"] = {**_SINCE_2, **case}
     return document
 

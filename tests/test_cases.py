@@ -48,7 +48,7 @@ cases = st.builds(
 class TestValidation:
     @pytest.mark.parametrize("column", CASE_COLUMNS, ids=lambda column: column.name)
     def test_every_column_refuses_another_type_and_names_itself(self, column):
-        wrong = {str: 3, int: "3", bool: 1}[column.type]
+        wrong = {str: 3, int: "3", bool: 1, float: 0}[column.type]
         with pytest.raises(UserError, match=f"column '{column.name}' is {wrong!r}; it must be of"):
             with_column(column.name, wrong)
 

@@ -103,6 +103,7 @@ class Engine:
         self._progress = progress
         self._turn = 0
         self._waiting_losses = 0
+        self._last: Worker | None = None
         self.timed_seconds = 0.0
 
     def continue_after(self, turn: int) -> None:
@@ -235,12 +236,14 @@ class Engine:
         seconds = self._options.block_seconds
         if case.threads > 1:
             time.sleep(_SPIN_PAUSE)
+            if self._last is not None:
+                self._last.settled()
             seconds *= _THREADED_BLOCKS
         if self._replace_if_dead(case.environment, slot):
             self._prepare_again(case.environment, slot, alive)
             if not run.measured:
                 return
-        worker = self._team.worker(case.environment, slot)
+        worker = self._last = self._team.worker(case.environment, slot)
         self._progress("time", run)
         try:
             answer = self._ask(

@@ -29,6 +29,7 @@ __all__ = [
 
 _START_TIMEOUT = 180.0
 _END_TIMEOUT = 5.0
+_CPUCLOCK_SCHED = 2  # <linux/posix-timers.h>
 _PYTHON_VARIABLES = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__")
 
 
@@ -57,6 +58,9 @@ class Worker(Protocol):
 
     def ask(self, op: str, timeout: float, **fields: Any) -> dict[str, Any]:
         """Send a request and wait for the answer; raises `CaseProblem` or `WorkerLost`."""
+
+    def settled(self) -> None:
+        """Tell it that the pause after its turn is over: from now on it must not compute."""
 
     def alive(self) -> bool:
         """Whether its process is still there."""
@@ -97,6 +101,8 @@ class ProcessWorker:
         self.waited_cpu = 0.0
         self.waited_wall = 0.0
         self.cpu = 0.0
+        self._answered_at: float | None = None
+        self._spun = 0.0
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  # closed in close()
         self._oom_kills = _oom_kills()
         bootstrap = Path(__file__).parent.parent / "worker" / "bootstrap.py"
@@ -138,10 +144,17 @@ class ProcessWorker:
         except BrokenPipeError:
             raise self._died() from None
         reply = json.loads(self._read_line(timeout))
-        self.waited_cpu += reply["waited"]["cpu"]
+        self.waited_cpu += max(0.0, reply["waited"]["cpu"] - self._spun)
         self.waited_wall += reply["waited"]["wall"]
         self.cpu = reply["cpu"]
+        self._answered_at, self._spun = _cpu_seconds_of(self._process.pid), 0.0
         return _result(reply)
+
+    def settled(self) -> None:
+        # Nobody computes in the pause, so what OpenMP's threads spin in it disturbs no block.
+        now = _cpu_seconds_of(self._process.pid)
+        if now is not None and self._answered_at is not None:
+            self._spun = now - self._answered_at
 
     def alive(self) -> bool:
         return self._process.poll() is None
@@ -222,11 +235,27 @@ class InProcessWorker:
     def ask(self, op: str, timeout: float, **fields: Any) -> dict[str, Any]:
         return _result(self._handle({"op": op, **fields}))
 
+    def settled(self) -> None:
+        """Nobody else computes."""
+
     def alive(self) -> bool:
         return True
 
     def close(self) -> None:
         """Nothing to end."""
+
+
+def _cpu_seconds_of(pid: int) -> float | None:
+    """CPU time of all threads of a process, None where the system does not tell (Linux does).
+
+    The clock of another process, as clock_getcpuclockid(3) makes its number from the process's.
+    """
+    if sys.platform != "linux":
+        return None
+    try:
+        return time.clock_gettime((~pid << 3) | _CPUCLOCK_SCHED)
+    except OSError:  # it has ended
+        return None
 
 
 def _oom_kills() -> int:

@@ -45,6 +45,15 @@ def noise(
     margin: Annotated[
         str, typer.Option(metavar="SHARE", help="As `rnnbench compare` has it.")
     ] = "2%",
+    cores: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LIST", help="Cores to measure on, such as 2,3; all.", show_default=False
+        ),
+    ] = None,
+    no_lock: Annotated[
+        bool, typer.Option("--no-lock", help="Measure also while another run does.")
+    ] = False,
     output: Annotated[
         Path, typer.Option(metavar="DIR", help="The folder for the result of the run.")
     ] = Path("rnnbench-noise"),
@@ -81,6 +90,8 @@ def noise(
                 f"--rnn-threads={threads}",
                 f"--rnn-replicates={replicates}",
                 f"--rnn-seconds={seconds}",
+                *([] if cores is None else [f"--rnn-cores={cores}"]),
+                *(["--rnn-no-lock"] if no_lock else []),
             ],
             shares,
             output,

@@ -62,6 +62,7 @@ def register(app: typer.Typer) -> None:
 
 
 def report(
+    context: typer.Context,
     files: Files,
     output: Annotated[
         str | None,
@@ -95,6 +96,8 @@ def report(
     from rnnbench.report.writer import write_report
 
     made = build_report(results, baseline=baseline, title=title)
+    if context.obj is not None:  # what the command line adds from rooms that build on this one
+        made = made.with_sections(context.obj(results), before="limits")
     page = write_report(made, results, output)
     print_sentences(made.verdict)
     typer.echo(f"The report is {_shown(page)}")

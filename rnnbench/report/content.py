@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import pandas as pd
@@ -89,6 +89,12 @@ class Report:
     title: str
     verdict: Sequence[str]
     sections: Sequence[Section]
+
+    def with_sections(self, more: Sequence[Section], *, before: str) -> Report:
+        """The report with further sections before the one of this name, or at its end."""
+        names = [section.name for section in self.sections]
+        at = names.index(before) if before in names else len(names)
+        return replace(self, sections=[*self.sections[:at], *more, *self.sections[at:]])
 
     @property
     def tables(self) -> list[Table]:

@@ -4,13 +4,13 @@ A formula that is written in these operations runs twice: exactly, which gives w
 and some times with an error drawn for each operation, which shows how far a right implementation in
 the case's dtype may lie from that (Monte Carlo arithmetic: Parker, *Monte Carlo Arithmetic:
 exploiting randomness in floating-point arithmetic*, UCLA CSD-970002, 1997; rounding errors behave
-like independent random numbers: Higham and Mary, SIAM J. Sci. Comput. 41, 2019). Gradients come from
-autograd over the same operations, each of which draws errors on its way back too.
+like independent random numbers: Higham and Mary, SIAM J. Sci. Comput. 41, 2019). Gradients come
+from autograd over the same operations, each of which draws errors on its way back too.
 
 How large the errors are follows the rules that `rnnbench.worker.verification` derives: a product of
 n terms errs by ``u_a² n/2 + 3 u²`` times the squared terms and the squared result, in the variance;
-a weight's gradient, which some implementations add up step by step, by ``u_a² T B/2 + u² (T/2 + 3)``;
-any other operation by the rounding of its result, functions by twice that.
+a weight's gradient, which some implementations add up step by step, by ``u_a² T B/2 + u² (T/2 +
+3)``; any other operation by the rounding of its result, functions by twice that.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Arithmetic:
 
     def product(self, a: Tensor, b: Tensor) -> Tensor:
         """A batched matrix product; a (…, n, k), b (…, k, m) -> (…, n, m)."""
-        return a @ b if self.exact else _Product.apply(a, b, self)  # type: ignore[no-untyped-call,no-any-return]
+        return a @ b if self.exact else _Product.apply(a, b, self)  # type: ignore[no-untyped-call]
 
     def add(self, a: Tensor, b: Tensor) -> Tensor:
         """``a + b``."""
@@ -124,7 +124,7 @@ class _Rounded(torch.autograd.Function):
         return x + how.draw((there * how.unit * x) ** 2) if there else x.clone()
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         return grad + ctx.how.draw((ctx.back * ctx.how.unit * grad) ** 2), None, None, None
 
 
@@ -136,7 +136,7 @@ class _Linear(torch.autograd.Function):
         return _with_error(how, x, weight.t(), how.of_product(x.shape[-1]))
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         how: Arithmetic = ctx.how
         grad_x = _with_error(how, grad, weight, how.of_product(grad.shape[-1]))
@@ -153,7 +153,7 @@ class _Product(torch.autograd.Function):
         return _with_error(how, a, b, how.of_product(a.shape[-1]))
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         a, b = ctx.saved_tensors
         how: Arithmetic = ctx.how
         grad_a = _with_error(how, grad, b.transpose(-1, -2), how.of_product(grad.shape[-1]))
@@ -171,7 +171,7 @@ class _Relu(torch.autograd.Function):
         return torch.relu(x)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         (slope,) = ctx.saved_tensors
         return grad * slope, None
 
@@ -199,7 +199,5 @@ def expected_of_formula(case: Case, formula: Callable[[Arithmetic], Results]) ->
         sampled: Mapping[str, Tensor] = {**found[0], **found[1]}
         for name, value in exact.items():
             squares[name] += (sampled[name] - value).square() / SAMPLES
-    deviations = {
-        name: ((square + square.mean()) / 2).sqrt() for name, square in squares.items()
-    }
+    deviations = {name: ((square + square.mean()) / 2).sqrt() for name, square in squares.items()}
     return Expected(outputs, gradients, deviations)

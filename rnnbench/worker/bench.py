@@ -343,8 +343,9 @@ def _named(outputs: Any, names: Sequence[str]) -> dict[str, torch.Tensor]:
         or len(outputs) != len(names)
         or not all(isinstance(value, torch.Tensor) for value in outputs)
     ):
+        count = {2: "two", 3: "three"}.get(len(names), str(len(names)))
         raise Incorrect(
-            f"the layer must return ({', '.join(names)}), {len(names)} tensors; it returned "
+            f"the layer must return ({', '.join(names)}), {count} tensors; it returned "
             f"{type(outputs).__name__}"
         )
     return dict(zip(names, outputs, strict=True))

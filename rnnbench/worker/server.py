@@ -24,6 +24,7 @@ from rnnbench.worker.bench import Bench, why_no_device
 from rnnbench.worker.compilation import compiler_refused
 from rnnbench.worker.environment import describe_environment
 from rnnbench.worker.process import limit_memory, run_on
+from rnnbench.worker.threads import bind_threads
 from rnnbench.worker.verification import Incorrect
 
 __all__ = ["Server", "failure"]
@@ -38,6 +39,7 @@ class Server:
     def __init__(self) -> None:
         self._bench: Bench | None = None
         self._cores: list[int] = []
+        self._bound: tuple[list[int], int] | None = None
         self._operations: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
             "hello": self._hello,
             "check": self._check,
@@ -112,17 +114,18 @@ class Server:
     def _prepare(self, request: dict[str, Any]) -> dict[str, Any]:
         # All cores: a compilation should take what there is. A block takes its own.
         self._cores = run_on(request["all_cores"]) if request["all_cores"] else []
+        self._bound = None
         return self.bench.prepare(Case.from_columns(request["case"]), request.get("iterations"))
 
     def _describe(self, request: dict[str, Any]) -> dict[str, Any]:
         return self.bench.describe(Case.from_columns(request["case"]))
 
     def _block(self, request: dict[str, Any]) -> dict[str, Any]:
-        if request["cores"] and self._cores != request["cores"]:
-            self._cores = run_on(request["cores"])
-        block = self.bench.block(
-            Case.from_columns(request["case"]), request["seconds"], request["iterations"]
-        )
+        case = Case.from_columns(request["case"])
+        if request["cores"] and self._bound != (request["cores"], case.threads):
+            self._cores = bind_threads(request["cores"], case.threads)
+            self._bound = (request["cores"], case.threads)
+        block = self.bench.block(case, request["seconds"], request["iterations"])
         return {
             "start": block.start,
             "seconds": block.seconds,

@@ -99,6 +99,6 @@ def tensors_of(data: Data) -> Iterator[Tensor]:
 
 
 def with_own_weights(data: Data) -> Data:
-    """The data with copies of its weights, so that a training step of one model moves no other's."""
+    """The data with copies of its weights: a training step of one model must move no other's."""
     weights = tuple(weight.detach().clone().requires_grad_() for weight in data.weights)
     return dataclasses.replace(data, weights=weights)

@@ -89,7 +89,9 @@ def test_gradients_agree_with_finite_differences(cell, bidirectional, layout):
         now = [leaf if k == changed else old for k, old in enumerate(leaves)]
         moved = dataclasses.replace(data, x=now[0], h0=now[1], weights=tuple(now[2:]))
         expected = oracle(case, moved)
-        total = (expected.outputs["output"] * data.grad_output).sum() + (expected.outputs["h_n"] * data.grad_h_n).sum()
+        total = (expected.outputs["output"] * data.grad_output).sum() + (
+            expected.outputs["h_n"] * data.grad_h_n
+        ).sum()
         return total.item()
 
     step = 1e-6

@@ -27,6 +27,7 @@ class FakeWorker:
         self.prepared = set()
         self.lost = False
         self.blocks = 0
+        self.settlings = 0
 
     def ask(self, op, timeout, **fields):
         if self.lost and self.team.asked_when_dead:
@@ -44,6 +45,9 @@ class FakeWorker:
         if case and op != "prepare":
             assert name in self.prepared, f"{op} of {name}, which this worker never prepared"
         return getattr(self, f"_{op}")(fields)
+
+    def settled(self):
+        self.settlings += 1
 
     def alive(self):
         if self.blocks >= self.team.dies_after.get(self.replicate, float("inf")):
@@ -300,6 +304,8 @@ class TestBlocks:
     ):
         measure(team, threads=2)
         assert slept == [0.005] * len(team.ops("block"))
+        told = [worker.settlings for worker in team._workers.values()]
+        assert sum(told) == len(team.ops("block")) - 1, "after every turn but the last"
         assert {fields["seconds"] for op, _, fields in team.asked if op == "block"} == {0.1}
 
     def test_timed_seconds_are_rounds_and_for_backward_what_prepared_them(self):

@@ -51,6 +51,11 @@ for line in sys.stdin:
         text = json.dumps({{"waited": {{"cpu": 0, "wall": 0}}, "cpu": 0, "result": "x" * 300000}})
         sys.stdout.write(text[:1000]); sys.stdout.flush(); time.sleep(0.05)
         print(text[1000:], flush=True)
+    elif op == "spin":
+        answer(result=None)
+        end = time.process_time() + 0.2
+        while time.process_time() < end:
+            pass
     elif op == "fail":
         answer(**request)
     else:
@@ -110,6 +115,24 @@ class TestAsking:
         worker.ask("block", 5)
         worker.ask("block", 5)
         assert (worker.waited_cpu, worker.waited_wall, worker.cpu) == (0.75, 6.0, 1.5)
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="the clocks of other processes are Linux's")
+    def test_what_it_spins_in_the_pause_after_its_turn_is_not_waiting(self, worker):
+        before = worker.waited_cpu
+        worker.ask("spin", 5)
+        spun = workers._cpu_seconds_of(worker._process.pid)
+        assert wait_until(lambda: workers._cpu_seconds_of(worker._process.pid) - spun > 0.15)
+        worker.settled()
+        worker.ask("block", 5)  # says that it used 0.25 s since its last answer
+        worker.ask("block", 5)  # and here that it was not in a pause
+        told = worker.waited_cpu - before - 0.25 - 0.25
+        assert 0 <= told < 0.25 - 0.15
+
+    def test_a_process_that_has_ended_has_no_clock(self, python):
+        worker = ProcessWorker("old", python(), 5, {})
+        worker.close()
+        assert workers._cpu_seconds_of(worker._process.pid) is None
+        worker.settled()
 
     def test_a_problem_of_the_case_leaves_the_worker_alive(self, worker):
         with pytest.raises(CaseProblem) as raised:

@@ -100,7 +100,9 @@ class TestTrainingStep:
         ]
         assert len(steps) == 4
         timed = bench._timed[case]
-        for weight, original in zip(timed.leaves[2:], bench._settings[case.setting].data.weights, strict=True):
+        for weight, original in zip(
+            timed.leaves[2:], bench._settings[case.setting].data.weights, strict=True
+        ):
             assert torch.allclose(weight, original, rtol=0, atol=1e-6)
         assert timed.optimizer.param_groups[0]["lr"] == bench_module_rate()
 

@@ -282,16 +282,22 @@ class TestRoundTrip:
     def test_a_block_runs_on_its_cores_and_says_so(self, ready, monkeypatch):
         cores = sorted(os.sched_getaffinity(0))
         moves = []
-        monkeypatch.setattr(
-            server, "run_on", lambda wanted: (moves.append(list(wanted)), list(wanted))[1]
-        )
+
+        def moved(wanted, *threads):
+            moves.append((list(wanted), *threads))
+            return list(wanted)
+
+        monkeypatch.setattr(server, "run_on", moved)
+        monkeypatch.setattr(server, "bind_threads", moved)
         ready.handle(prepare(CASE.columns(), cores))
         request = {"op": "block", "case": CASE.columns(), "seconds": 1e-3, "iterations": 1}
         for _ in range(2):
             block = ready.handle({**request, "cores": cores[-1:]})["result"]
             assert block["cores"] == cores[-1:]
-        # No move where it is on its cores already: once to all, once to the block's own.
-        assert moves == [cores, cores[-1:]][: len(cores)]
+        ready.handle(prepare(CASE.columns(), cores))
+        ready.handle({**request, "cores": cores[-1:]})
+        # Once to all and once to the block's own, for both blocks, then again.
+        assert moves == [(cores,), (cores[-1:], 1)] * 2
 
     def test_after_finishing_a_block_needs_preparing_again(self, ready):
         ready.handle(prepare(CASE.columns()))

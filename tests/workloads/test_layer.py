@@ -228,9 +228,13 @@ class TestWatch:
 def test_a_layer_with_weights_of_its_own_is_differentiated_by_those(pass_):
     case = Case.from_columns(COLUMNS)
     data = make_data(case)
-    own, given = (registered()[name].build(case, data.weights) for name in ("nn_rnn", "python_loop"))
+    own, given = (
+        registered()[name].build(case, data.weights) for name in ("nn_rnn", "python_loop")
+    )
     for layer, weights in ((own, own.weights), (given, data.weights)):
-        leaves = make_timed(Case.from_columns({**COLUMNS, "pass": pass_}), model_of(layer, data)).leaves
+        leaves = make_timed(
+            Case.from_columns({**COLUMNS, "pass": pass_}), model_of(layer, data)
+        ).leaves
         expected = (data.x, data.h0, *weights)
         assert all(leaf is tensor for leaf, tensor in zip(leaves, expected, strict=True))
 

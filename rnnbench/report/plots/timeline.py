@@ -20,6 +20,8 @@ __all__ = ["timeline"]
 _COLUMNS = ("implementation", "place", "time", "time_low", "time_high")
 _LEFT, _RIGHT = 0.75, 0.2
 _LONGEST_PLACE = 24
+_LONGEST_ORDER = 120
+_LONGEST_TITLE = 200
 
 
 @drawn
@@ -41,6 +43,7 @@ def timeline(frame: pd.DataFrame, *, title: str = "", note: str = "", order: str
     records: list[dict[Any, Any]] = (
         frame.astype(object).where(frame.notna(), None).to_dict("records")
     )
+    title, note = clean(title, _LONGEST_TITLE), clean(note, _LONGEST_TITLE)
     figure, (axes,) = panels(1, columns=1, height=2.3, title=title, note=note, above=0.32)
     look = look_of(str(records[0]["implementation"]))
     low = [r["time"] if r["time_low"] is None else r["time_low"] for r in records]
@@ -60,7 +63,7 @@ def timeline(frame: pd.DataFrame, *, title: str = "", note: str = "", order: str
         )  # fmt: skip
     _levels(axes, [r.get("level") for r in records], [r.get("step") for r in records])
     _ticks(axes, [clean(r["place"], _LONGEST_PLACE) for r in records])
-    axes.set_xlabel(order)
+    axes.set_xlabel(clean(order, _LONGEST_ORDER))
     return figure
 
 
@@ -102,4 +105,3 @@ def _ticks(axes: Axes, places: Sequence[str]) -> None:
             shown.append(at)
             right = at * inches + half
     axes.set_xticks(shown, [places[at] for at in shown])
-    axes.get_xticklabels()
