@@ -96,9 +96,7 @@ RESULT_COLUMNS = (
     ResultColumn("backend", str, "", "what ran, from the profile and not from the name"),
     ResultColumn("launches", int, "", "kernels of a call on a device, inner operators on a CPU"),
     ResultColumn("launches_per_step", float, "", "the same for each time step"),
-    ResultColumn(
-        "peak_bytes", int, "B", "most that a call had allocated at one time"
-    ),
+    ResultColumn("peak_bytes", int, "B", "most that a call had allocated at one time"),
     ResultColumn("graphs", int, "", "graphs that torch.compile made of it"),
     ResultColumn("breaks", int, "", "places where torch.compile gave up a graph"),
     ResultColumn("break_reasons", str, "", "why, separated by ' | '"),

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from rnnbench.cases import DEFAULT_ENVIRONMENT, Case, builtin_implementations, builtin_workloads
 from rnnbench.errors import UserError
-from rnnbench.schema import CASE_COLUMNS, CELLS, DTYPES, LAYOUTS, PASSES
+from rnnbench.schema import CASE_COLUMNS, CELLS, DTYPES, LAYOUTS, PASSES, VARIANTS
 
 SIZES = ("seq_len", "batch", "input_size", "hidden_size", "num_layers", "threads")
 NAMES = ("implementation", "workload", "environment")
@@ -198,4 +198,9 @@ def test_builtin_names_are_the_files_without_the_oracle():
     assert "nn_rnn" in names
     assert "reference" not in names
     assert not [name for name in names if name.startswith("_")]
-    assert builtin_workloads() == ("layer",)
+    found = builtin_workloads()
+    assert {"layer", "many_to_one", "one_to_many", "encoder_decoder", "training"} < set(found)
+    assert found.index("many_to_one.every_step") == found.index("many_to_one") + 1
+    assert {name for name in found if "." in name} == {
+        f"{family}.{variant}" for family, several in VARIANTS.items() for variant in several
+    }

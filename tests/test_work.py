@@ -73,3 +73,80 @@ def test_where_it_runs_changes_nothing():
     case = Case()
     other = dataclasses.replace(case, implementation="x", environment="y", threads=4, device="cuda")
     assert work_of(other) == work_of(case)
+
+
+def head(case: Case, steps: int, inputs: int, outputs: int) -> int:
+    """Multiplications and additions of a linear head on so many steps of all sequences."""
+    return sum(
+        2 * inputs for _row, _output in itertools.product(range(steps * case.batch), range(outputs))
+    )
+
+
+FORM = Case(pass_="forward", seq_len=6, batch=4, input_size=3, hidden_size=5, num_layers=2)
+
+
+def form(name: str, **columns) -> Case:
+    return dataclasses.replace(FORM, workload=name, **columns)
+
+
+@pytest.mark.parametrize(
+    ("name", "steps", "bidirectional"),
+    [
+        ("many_to_one", 1, False),
+        ("many_to_one", 1, True),
+        ("many_to_one.every_step", 6, True),
+        ("many_to_many", 6, True),
+        ("training", 6, False),
+        ("training.checkpointed", 6, False),
+    ],
+)
+def test_a_labelled_form_is_the_layer_and_its_head(name, steps, bidirectional):
+    case = form(name, bidirectional=bidirectional)
+    work, count = work_of(case), counted(case)
+    width = 10 if bidirectional else 5
+    assert work["flops"] == count["flops"] + head(case, steps, width, 10)
+    assert work["flops_recurrent"] == count["flops_recurrent"]
+    assert work["parameters"] == count["parameters"] + 10 * width + 10
+    states = 2 * 4 * 5 * case.directions
+    numbers = work["parameters"] + 6 * 4 * 3 + states + steps * 4 * 10
+    assert work["bytes"] == 4 * numbers
+    assert work["tokens"] == work["valid_tokens"] == 24
+
+
+def test_one_to_many_has_a_head_back_to_its_input():
+    plain, stop = work_of(form("one_to_many")), work_of(form("one_to_many.stop"))
+    count = counted(FORM)
+    assert plain["flops"] == count["flops"] + head(FORM, 6, 5, 3)
+    assert stop["flops"] == plain["flops"] + head(FORM, 6, 5, 1)
+    assert plain["tokens"] == plain["valid_tokens"] == stop["tokens"] == 24
+    assert stop["valid_tokens"] == sum((6, 6, 5, 4))
+    assert stop["parameters"] == plain["parameters"] + 6
+
+
+def test_an_encoder_and_a_decoder_are_two_layers_attention_and_a_head():
+    taught, greedy = work_of(form("encoder_decoder")), work_of(form("encoder_decoder.greedy"))
+    encoder = counted(FORM)
+    decoder = counted(dataclasses.replace(FORM, seq_len=4))
+    attention = 0
+    for _sequence, _step, _position in itertools.product(range(4), range(4), range(6)):
+        attention += 2 * 5  # a score
+        attention += 2 * 5  # and its share of the context
+    assert taught["flops"] == (
+        encoder["flops"] + decoder["flops"] + attention + head(FORM, 4, 10, 32)
+    )
+    assert taught["flops_recurrent"] == encoder["flops_recurrent"] + decoder["flops_recurrent"]
+    assert taught["parameters"] == 2 * encoder["parameters"] + 32 * 3 + 32 * 10 + 32
+    assert taught["tokens"] == (6 + 4) * 4
+    assert taught["valid_tokens"] == sum((6, 6, 5, 4)) + sum((3, 3, 4, 4))
+    assert greedy["flops"] == taught["flops"]
+    assert greedy["valid_tokens"] == sum((6, 6, 5, 4)) + 4 * 4
+
+
+def test_truncation_saves_the_products_back_to_earlier_segments():
+    full, cut = (
+        work_of(form(name, pass_="training_step")) for name in ("training", "training.tbptt")
+    )
+    # 3 segments, so 2 places where 2 layers hand no gradient to the state before: B rows, H by H.
+    saved = 2 * 2 * sum(2 * 5 for _ in range(4 * 5))
+    assert full["flops"] - cut["flops"] == saved
+    assert full["flops_recurrent"] - cut["flops_recurrent"] == saved

@@ -112,14 +112,16 @@ class TestTrainingStep:
 
     def test_a_layer_whose_step_goes_elsewhere_is_refused(self, bench, monkeypatch):
         """Its gradients are right, and the optimizer moves a copy."""
-        from rnnbench.workloads import _passes as workload
-
-        real = workload.optimizer_for
+        from rnnbench.workloads._optimizers import SGD
+        from rnnbench.workloads.layer import WORKLOAD
 
         def elsewhere(weights, rate):
-            return real([w.detach().clone().requires_grad_() for w in weights], rate)
+            return SGD.make([w.detach().clone().requires_grad_() for w in weights], rate)
 
-        monkeypatch.setattr(bench_module, "optimizer_for", elsewhere)
+        real, rule = WORKLOAD.model, dataclasses.replace(SGD, make=elsewhere)
+        monkeypatch.setattr(
+            WORKLOAD, "model", lambda *given: dataclasses.replace(real(*given), rule=rule)
+        )
         with pytest.raises(Incorrect, match="after a step"):
             bench.prepare(of(pass_="training_step"))
 

@@ -13,6 +13,7 @@ from rnnbench.schema import CELLS, DTYPES
 from rnnbench.worker.data import Data, make_data
 from rnnbench.worker.expected import Expected
 from rnnbench.worker.verification import SAFETY, Incorrect, verify, verify_step
+from rnnbench.workloads._optimizers import SGD
 
 load_builtin()
 
@@ -268,9 +269,47 @@ def test_step_of_the_optimizer_is_checked(case, data, expected):
     _, _, gradients = results(case, data)
     before = [weight.detach() for weight in data.weights]
     after = [w - 0.1 * g for w, g in zip(before, gradients[2:], strict=True)]
-    errors = verify_step(case, expected, before, after, learning_rate=0.1)
+    errors = verify_step(case, expected, SGD, before, after, learning_rate=0.1)
     assert set(errors) == {f"{name} after a step" for name in list(expected.gradients)[2:]}
     with pytest.raises(Incorrect, match="weight_ih_l0 after a step"):
-        verify_step(case, expected, before, before, learning_rate=0.1)
+        verify_step(case, expected, SGD, before, before, learning_rate=0.1)
     with pytest.raises(Incorrect, match="after a step"):
-        verify_step(case, expected, before, after, learning_rate=0.101)
+        verify_step(case, expected, SGD, before, after, learning_rate=0.101)
+
+
+class TestWholeNumbers:
+    """Tokens and lengths: equal, wherever rounding does not decide."""
+
+    CASE = Case(dtype="float32")
+    TOKENS = torch.tensor([[3, 7], [4, 7]])
+
+    def expected(self, deviation=0.0):
+        doubt = torch.zeros(2, 2).double()
+        doubt[1, 1] = deviation
+        return Expected({"tokens": self.TOKENS}, {}, {"tokens": doubt})
+
+    def test_the_same_ones_pass(self):
+        verified = verify(self.CASE, self.expected(), {"tokens": self.TOKENS.clone()}, None)
+        assert verified.error == verified.tolerance == {"tokens": 0.0}
+
+    def test_another_one_is_named(self):
+        wrong = self.TOKENS.clone()
+        wrong[1, 1] = 8
+        with pytest.raises(Incorrect, match=r"^tokens\[1, 1\] is 8, the oracle says 7$"):
+            verify(self.CASE, self.expected(), {"tokens": wrong}, None)
+        verify(self.CASE, self.expected(float("inf")), {"tokens": wrong}, None)
+
+    def test_another_type_is_refused(self):
+        with pytest.raises(Incorrect, match="tokens is int32; it must be int64"):
+            verify(self.CASE, self.expected(), {"tokens": self.TOKENS.int()}, None)
+
+
+def test_a_number_without_a_dimension_is_named_without_an_index():
+    expected = Expected(
+        {"loss": torch.tensor(2.0).double()}, {}, {"loss": torch.tensor(1e-7).double()}
+    )
+    verify(Case(), expected, {"loss": torch.tensor(2.0)}, None)
+    with pytest.raises(Incorrect, match=r"^loss is 2\.5, the oracle says 2; error"):
+        verify(Case(), expected, {"loss": torch.tensor(2.5)}, None)
+    with pytest.raises(Incorrect, match=r"^loss is nan, the oracle says 2$"):
+        verify(Case(), expected, {"loss": torch.tensor(float("nan"))}, None)

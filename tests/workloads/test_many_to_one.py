@@ -1,4 +1,4 @@
-"""Many to one: the oracle is a plain model's, the head's input is the last state, labels are right."""
+"""Many to one: a plain model gives what the oracle says, and wrong heads and data are refused."""
 
 import dataclasses
 
