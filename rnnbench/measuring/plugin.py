@@ -228,6 +228,17 @@ def pytest_collection(session: pytest.Session) -> None:
         config.stash[_PLAN] = _make_plan(config)
 
 
+def pytest_pycollect_makeitem(collector: pytest.Collector, obj: object) -> list[Any] | None:
+    """Leave out suites that the grid has no case for: pytest would call each of them skipped."""
+    plan = collector.config.stash.get(_PLAN, None)
+    marks = getattr(obj, "pytestmark", None)
+    if plan is None or not isinstance(marks, list):
+        return None
+    families = {mark.args[0] for mark in marks if getattr(mark, "name", "") == "rnn_workload"}
+    known = {case.family for case in plan.cases}
+    return [] if families and not families & known else None
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Make one item of each case of a suite's workload, the workload's variants among them."""
     marker = metafunc.definition.get_closest_marker("rnn_workload")
@@ -243,15 +254,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     plan = metafunc.config.stash[_PLAN]
     cases = [case for case in plan.cases if case.family == marker.args[0]]
     metafunc.parametrize(_CASE, cases, ids=[case.id for case in cases])
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Drop suites that the grid has no case for: pytest would call each of them skipped."""
-    items[:] = [
-        item
-        for item in items
-        if item.get_closest_marker("rnn_workload") is None or _selected([item])
-    ]
 
 
 def _selected(items: list[pytest.Item]) -> list[Case]:

@@ -100,3 +100,16 @@ class TestGroups:
         assert (
             setting_text(values, names) == "forward, T=10 B=4 bidirectional, time_major, 1 thread"
         )
+
+
+def test_variants_of_a_workload_took_turns_and_two_workloads_did_not(tmp_path):
+    from rnnbench.report._processes import figures_of
+
+    names = ("training", "training.tbptt", "many_to_many")
+    planted = [Planted(dataclasses.replace(CASE, workload=name), 1e-3) for name in names]
+    results = read(write(tmp_path / "a.json", document(planted, environments=ENVIRONMENTS)))
+    rows = {results.frame.at[row, "workload"]: row for row in results.frame.index}
+    plain, variant, other = (rows[name] for name in names)
+    for pairing in (lambda *pair: pairing_of(results, *pair), figures_of(results).pairing):
+        assert pairing(plain, variant) == "same process"
+        assert pairing(plain, other) == "same run"

@@ -1,4 +1,4 @@
-"""Encoder and decoder: a plain model and a plain loop give what the oracle says; padding is none."""
+"""Encoder and decoder: a plain model and loop give what the oracle says; padding is left out."""
 
 import dataclasses
 import math
