@@ -104,8 +104,8 @@ AXES: dict[str, Axis] = {
             "workload",
             str,
             "workload",
-            "what is done with the layer",
-            ("layer",),
+            "what is done with the layer: " + ", ".join(builtin_workloads()),
+            ("layer", "many_to_one"),
             known=builtin_workloads,
         ),
         Axis(

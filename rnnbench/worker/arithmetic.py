@@ -73,7 +73,9 @@ class Arithmetic:
         return self.rounded(a * b)
 
     def apply(self, function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-        """A smooth function of each entry or row, such as tanh, sigmoid or log_softmax."""
+        """A smooth function of each entry or row, such as tanh, sigmoid or exp."""
+        if function in _SLOPES and not self.exact:
+            return _FromOutput.apply(x, self, function)  # type: ignore[no-untyped-call,no-any-return]
         return self.rounded(self.rounded(function(x)))
 
     def relu(self, x: Tensor) -> Tensor:
@@ -84,7 +86,10 @@ class Arithmetic:
 
     def mean(self, x: Tensor) -> Tensor:
         """The mean of all entries, summed in the dtype."""
-        return self.rounded(x.mean(), times=1 + math.sqrt(x.numel()) / 2)
+        if self.exact:
+            return x.mean()
+        # Its gradient is a constant that is rounded once, however many entries there are.
+        return _Rounded.apply(x.mean(), self, 1 + math.sqrt(x.numel()) / 2, 1.0)  # type: ignore[no-untyped-call,no-any-return]
 
     def shared(self, weight: Tensor) -> Tensor:
         """A weight that every step and sequence adds to its result: its gradient is a long sum."""
@@ -126,6 +131,36 @@ class _Rounded(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         return grad + ctx.how.draw((ctx.back * ctx.how.unit * grad) ** 2), None, None, None
+
+
+_SLOPES: dict[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]] = {
+    torch.tanh: lambda y: 1 - y * y,
+    torch.sigmoid: lambda y: y * (1 - y),
+}
+"""Slopes that are computed from the stored result: where that is near 1, the slope is small and has
+lost most of its digits."""
+
+
+class _FromOutput(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, how: Arithmetic, function: Callable[[Tensor], Tensor]
+    ) -> Tensor:
+        exact = function(x)
+        result: Tensor = exact + how.draw(2 * (how.unit * exact) ** 2)
+        ctx.save_for_backward(result)
+        ctx.how, ctx.function = how, function
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        (result,) = ctx.saved_tensors
+        how: Arithmetic = ctx.how
+        slope = _SLOPES[ctx.function](result)
+        # Both the square and the difference are rounded, of which 1 is the larger part.
+        slope = slope + how.draw(2 * (how.unit * result) ** 2)
+        product = grad * slope
+        return product + how.draw((how.unit * product) ** 2), None, None
 
 
 class _Linear(torch.autograd.Function):

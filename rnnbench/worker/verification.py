@@ -205,7 +205,8 @@ def _compare(
     here = _index(int(ratio.argmax()), ratio.shape)
     relative_error = error[here].item() / largest
     relative_tolerance = tolerance[here].item() / largest
-    if ratio[here] > 1:
+    # Not "above 1": a tolerance that is no number would let everything pass.
+    if not ratio[here] <= 1:
         entry = f"{_entry(what, here)} is {values[here].item():.6g}"
         if not math.isfinite(relative_error):
             raise Incorrect(f"{entry}, the oracle says {oracle[here].item():.6g}")

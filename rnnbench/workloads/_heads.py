@@ -87,7 +87,10 @@ def cross_entropy_formula(
     how: Arithmetic, logits: Tensor, labels: Tensor, valid: Tensor | None = None
 ) -> Tensor:
     """The mean over the valid labels of -log softmax(logits)[label]."""
-    chosen = how.apply(lambda x: torch.log_softmax(x, -1), logits)
+    # In steps, because the gradient is a difference: digits are lost here as they are there.
+    below = how.rounded(logits - logits.detach().amax(-1, keepdim=True))
+    total = how.rounded(how.apply(torch.exp, below).sum(-1, keepdim=True))
+    chosen = how.add(below, -how.apply(torch.log, total))
     chosen = chosen.gather(-1, labels.unsqueeze(-1)).squeeze(-1)
     return -how.mean(chosen if valid is None else chosen[valid])
 

@@ -164,9 +164,10 @@ class _Formula:
         output, states = self._layer("decoder.", leaf[_TABLE][tokens], states)
         query = output.transpose(0, 1)
         scores = how.product(query, self._memory.transpose(1, 2))
-        shares = how.apply(
-            lambda x: torch.softmax(x.masked_fill(self._padded, -math.inf), -1), scores
-        )
+        # In steps, because the gradient is a difference: digits are lost here as they are there.
+        largest = scores.detach().masked_fill(self._padded, -math.inf).amax(-1, keepdim=True)
+        powers = how.apply(torch.exp, how.rounded(scores - largest)).masked_fill(self._padded, 0)
+        shares = how.rounded(powers / how.rounded(powers.sum(-1, keepdim=True)))
         context = how.product(shares, self._memory).transpose(0, 1)
         both = torch.cat((output, context), -1)
         return how.linear(both, *(leaf[name] for name in HEAD)), states

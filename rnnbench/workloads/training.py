@@ -73,6 +73,11 @@ class _Training(Classifier):
 class _ClipAdam(_Training):
     passes = ("training_step",)
 
+    def unsupported(self, case: Case, implementation: Implementation) -> str | None:
+        if case.dtype == "float16":
+            return "Adam divides by squares of gradients, which in float16 are 0"
+        return super().unsupported(case, implementation)
+
     def model(self, case: Case, implementation: Implementation, data: Labelled) -> Model:
         return dataclasses.replace(super().model(case, implementation, data), rule=CLIPPED_ADAM)
 

@@ -313,3 +313,11 @@ def test_a_number_without_a_dimension_is_named_without_an_index():
         verify(Case(), expected, {"loss": torch.tensor(2.5)}, None)
     with pytest.raises(Incorrect, match=r"^loss is nan, the oracle says 2$"):
         verify(Case(), expected, {"loss": torch.tensor(float("nan"))}, None)
+
+
+def test_a_tolerance_that_is_no_number_lets_nothing_pass():
+    expected = Expected(
+        {"loss": torch.tensor(2.0).double()}, {}, {"loss": torch.tensor(float("nan")).double()}
+    )
+    with pytest.raises(Incorrect, match="loss is 2, the oracle says 2"):
+        verify(Case(), expected, {"loss": torch.tensor(2.0)}, None)
