@@ -365,7 +365,8 @@ class TestMistakesInFiles:
             (
                 product('cell = "rnn_tan"'),
                 'grid "mine.toml", product 1: axis "cell" holds "rnn_tan", which is no cell; did '
-                'you mean "rnn_tanh"? known: rnn_tanh, rnn_relu',
+                'you mean "rnn_tanh"? known: rnn_tanh, rnn_relu, lstm, '
+                "gru",
             ),
             (
                 product('layout = "batchfirst"'),

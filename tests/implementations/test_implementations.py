@@ -156,8 +156,7 @@ def test_eager_implementation_is_right_for_one_of_everything(name):
     [
         ("rnn_tanh", {}),
         ("lstm", {"initial_state": "zero"}),
-        ("gru", {"bias": False}),
-        ("lstm", {"dtype": "autocast_bfloat16"}),
+        ("gru", {"bias": False, "dtype": "autocast_bfloat16"}),
     ],
 )
 def test_compiled_implementation_is_right_or_its_compiler_refuses(
