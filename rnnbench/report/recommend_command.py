@@ -136,14 +136,23 @@ def _sizes(sizes: object) -> str:
 
 def _assumption(found: Recommendation, column: str, values: tuple[object, ...]) -> str:
     from rnnbench.grids.axes import AXES
-    from rnnbench.report._words import joined, name
+    from rnnbench.report._words import joined
 
-    known = joined([name(value) for value in values], "or")
+    known = joined([_value(value) for value in values], "or")
     if column == "input_size":
         taken = f"{found.nearest.sizes['input_size']} at the nearest shape"
     else:
-        taken = name(found.setting[column])
+        taken = _value(found.setting[column])
     return f"--{AXES[column].option} was not given: {taken} is taken; measured are {known}."
+
+
+def _value(value: object) -> str:
+    """A value as its option takes it."""
+    from rnnbench.report._words import name
+
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else name(value)
 
 
 def _neighbour(
