@@ -11,13 +11,16 @@ from typing import Any
 
 from rnnbench.errors import UserError
 from rnnbench.schema import (
+    AUTOCAST,
     CASE_COLUMNS,
     CELLS,
     DTYPES,
+    GATES,
     INITIAL_STATES,
     LAYOUTS,
     LENGTHS,
     PASSES,
+    STATES,
     VARIANTS,
 )
 
@@ -220,6 +223,31 @@ class Case:
     def batch_first(self) -> bool:
         """Whether input and output are (B, T, features) rather than (T, B, features)."""
         return self.layout != "time_major"
+
+    @property
+    def gates(self) -> int:
+        """Rows of a weight for each unit of the state."""
+        return GATES[self.cell]
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """Names of what a step hands to the next, its output first: h, and c of an LSTM."""
+        return STATES[self.cell]
+
+    @property
+    def autocast(self) -> bool:
+        """Whether the forward pass runs under torch.autocast."""
+        return self.dtype.startswith(AUTOCAST)
+
+    @property
+    def computed_dtype(self) -> str:
+        """The dtype of the matrix products: under autocast the one that it casts to."""
+        return self.dtype.removeprefix(AUTOCAST)
+
+    @property
+    def stored_dtype(self) -> str:
+        """The dtype of weights, inputs and gradients."""
+        return "float32" if self.autocast else self.dtype
 
     @property
     def directions(self) -> int:

@@ -10,28 +10,48 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 __all__ = [
+    "AUTOCAST",
     "CASE_COLUMNS",
     "CELLS",
     "DTYPES",
+    "GATES",
     "INITIAL_STATES",
     "LAYOUTS",
     "LENGTHS",
     "NOT_MEASURED",
     "PASSES",
     "SCHEMA_VERSION",
+    "STATES",
     "VARIANTS",
+    "WIDTHS",
     "Column",
 ]
 
 SCHEMA_VERSION = 2
 """Raised when a reader of an older file could misunderstand a newer one."""
 
-CELLS = ("rnn_tanh", "rnn_relu")
+CELLS = ("rnn_tanh", "rnn_relu", "lstm", "gru")
+GATES = {"rnn_tanh": 1, "rnn_relu": 1, "lstm": 4, "gru": 3}
+"""Rows of a weight for each unit of a cell's state."""
+STATES = {"rnn_tanh": ("h",), "rnn_relu": ("h",), "lstm": ("h", "c"), "gru": ("h",)}
+"""What a cell hands from step to step; the first of them is its output."""
 PASSES = ("inference", "forward", "backward", "forward_backward", "training_step")
 LAYOUTS = ("time_major", "batch_first", "batch_first_view")
-INITIAL_STATES = ("given",)
+INITIAL_STATES = ("given", "zero")
 LENGTHS = ("full",)
-DTYPES = ("float32", "float64", "bfloat16", "float16")
+DTYPES = (
+    "float32",
+    "float64",
+    "bfloat16",
+    "float16",
+    "autocast_bfloat16",
+    "autocast_float16",
+)
+AUTOCAST = "autocast_"
+"""How a dtype begins whose weights and inputs are float32 and whose forward pass runs under
+``torch.autocast`` to what follows."""
+WIDTHS = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
+"""Bytes of a number, by the dtype that it is stored in."""
 
 VARIANTS = {
     "encoder_decoder": ("greedy",),
@@ -78,7 +98,7 @@ CASE_COLUMNS = (
     Column("initial_state", str, "", "whether the layer is given a state to begin with"),
     Column("layout", str, "", "how the input lies in memory"),
     Column("lengths", str, "", "how the valid lengths of a batch are distributed up to T"),
-    Column("dtype", str, "", "data type of inputs, weights and outputs"),
+    Column("dtype", str, "", "data type; autocast_… is float32 with torch.autocast to it"),
     Column("device", str, "", "torch device on which it runs"),
     Column("threads", int, "threads", "intra-op threads on the CPU"),
     Column("seed", int, "", "seed of weights, inputs and output gradients"),

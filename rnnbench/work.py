@@ -15,10 +15,9 @@ from rnnbench.forms import (
     target_lengths,
     target_steps,
 )
+from rnnbench.schema import WIDTHS
 
 __all__ = ["work_of"]
-
-_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
 
 _FACTORS = {
     "inference": (1, 1),
@@ -34,14 +33,15 @@ _FACTORS = {
 class _Forward:
     """Of one forward: products in operations, parameters and what moves in numbers, and tokens.
 
-    ``moved`` holds inputs and outputs, without the parameters. ``cut`` are products that a backward
-    that stops at cut places saves.
+    ``inputs`` are what moves in beside the parameters, ``outputs`` what moves out. ``cut`` are
+    products that a backward saves which stops at cut places.
     """
 
     flops: int
     recurrent: int
     parameters: int
-    moved: int
+    inputs: int
+    outputs: int
     tokens: int
     valid_tokens: int
     cut: int = 0
@@ -51,22 +51,24 @@ def work_of(case: Case) -> dict[str, int]:
     """Floating-point operations, bytes and tokens of one call, counted from the formula.
 
     ``flops``: matrix products alone (a multiplication and an addition count as two; biases,
-    activations, softmax and loss are left out). Backward takes two products for each of the
-    forward's, one for the gradient of each of its factors, so twice the forward; what
+    activations, products of gates, softmax and loss are left out). Backward takes two products for
+    each of the forward's, one for the gradient of each of its factors, so twice the forward; what
     `training.checkpointed` computes again is not needed for the result and not counted.
-    ``flops_recurrent``: the part of them that must wait for the step before, 2·T·B·H·H for each
+    ``flops_recurrent``: the part of them that must wait for the step before, 2·T·B·G·H·H for each
     layer and direction.
 
-    ``bytes``: weights, inputs and outputs, each moved once, and in a backward pass their gradients
-    too: the least that must move with an unlimited cache. Labels and tokens, a number each where
-    all else has hundreds, are left out.
+    ``bytes``: weights, inputs, given states and outputs, each moved once, and in a backward pass
+    their gradients too: the least that must move with an unlimited cache. Under autocast what goes
+    in is float32, and what comes out is counted in the dtype that it casts to. Labels and tokens, a
+    number each where all else has hundreds, are left out.
 
     ``tokens``: steps of all sequences; ``valid_tokens``: those of them that are no padding.
 
-    By workload, with D directions and H·D the width W of the layer's output:
+    By workload, with D directions, W = H·D the width of the layer's output, and G = 1 for a simple
+    cell, 4 for an LSTM and 3 for a GRU:
 
-    - the recurrent layer: 2·T·B·H·(I + H) for each direction of the first layer and
-      2·T·B·H·(D·H + H) for each of the others.
+    - the recurrent layer: 2·T·B·G·H·(I + H) for each direction of the first layer and
+      2·T·B·G·H·(D·H + H) for each of the others.
     - ``many_to_one``: a head of C classes on the last state, 2·B·W·C; with ``every_step`` and in
       ``many_to_many`` and ``training`` on each step, 2·T·B·W·C.
     - ``one_to_many``: a head back to the input's width on each step, 2·T·B·H·I; with ``stop`` one
@@ -78,10 +80,12 @@ def work_of(case: Case) -> dict[str, int]:
     forward = _FORWARDS[case.family](case)
     flops_factor, bytes_factor = _FACTORS[case.pass_]
     cut = forward.cut if flops_factor > 1 else 0
+    moved_in = (forward.parameters + forward.inputs) * WIDTHS[case.stored_dtype]
+    moved_out = forward.outputs * WIDTHS[case.computed_dtype]
     return {
         "flops": flops_factor * forward.flops - cut,
         "flops_recurrent": flops_factor * forward.recurrent - cut,
-        "bytes": bytes_factor * (forward.parameters + forward.moved) * _BYTES[case.dtype],
+        "bytes": bytes_factor * (moved_in + moved_out),
         "parameters": forward.parameters,
         "tokens": forward.tokens,
         "valid_tokens": forward.valid_tokens,
@@ -91,25 +95,34 @@ def work_of(case: Case) -> dict[str, int]:
 def _recurrent(case: Case, steps: int) -> tuple[int, int, int]:
     """Products, those of them that wait, and parameters of the layer over some steps."""
     d, h = case.directions, case.hidden_size
+    rows = case.gates * h
     projections = recurrent = parameters = 0
     features = case.input_size
     for _ in range(case.num_layers):
-        projections += d * 2 * steps * case.batch * h * features
-        recurrent += d * 2 * steps * case.batch * h * h
-        parameters += d * (h * features + h * h + 2 * h)
+        projections += d * 2 * steps * case.batch * rows * features
+        recurrent += d * 2 * steps * case.batch * rows * h
+        parameters += d * rows * (features + h + (2 if case.bias else 0))
         features = d * h
     return projections + recurrent, recurrent, parameters
 
 
 def _states(case: Case) -> int:
-    return case.num_layers * case.directions * case.batch * case.hidden_size
+    """Numbers of all states of all layers."""
+    each = case.num_layers * case.directions * case.batch * case.hidden_size
+    return len(case.states) * each
+
+
+def _given(case: Case) -> int:
+    """Those that the layer is given to begin with."""
+    return _states(case) if case.initial_state == "given" else 0
 
 
 def _layer(case: Case) -> _Forward:
     t, b, width = case.seq_len, case.batch, case.directions * case.hidden_size
     flops, recurrent, parameters = _recurrent(case, t)
-    moved = t * b * (case.input_size + width) + 2 * _states(case)
-    return _Forward(flops, recurrent, parameters, moved, t * b, t * b)
+    inputs = t * b * case.input_size + _given(case)
+    outputs = t * b * width + _states(case)
+    return _Forward(flops, recurrent, parameters, inputs, outputs, t * b, t * b)
 
 
 def _labelling(case: Case, steps: int) -> _Forward:
@@ -120,11 +133,12 @@ def _labelling(case: Case, steps: int) -> _Forward:
         flops + 2 * steps * b * width * CLASSES,
         recurrent,
         parameters + (width + 1) * CLASSES,
-        t * b * case.input_size + _states(case) + steps * b * CLASSES,
+        t * b * case.input_size + _given(case),
+        steps * b * CLASSES,
         t * b,
         t * b,
         # No gradient goes back from a segment to the state that it was given.
-        2 * (segments_of(case) - 1) * _states(case) * case.hidden_size
+        2 * (segments_of(case) - 1) * case.num_layers * b * case.gates * case.hidden_size**2
         if case.workload == "training.tbptt"
         else 0,
     )
@@ -147,7 +161,8 @@ def _one_to_many(case: Case) -> _Forward:
         flops + 2 * t * b * h * outputs,
         recurrent,
         parameters + (h + 1) * outputs,
-        b * case.input_size + _states(case) + t * b * case.input_size,
+        b * case.input_size + _given(case),
+        t * b * case.input_size,
         t * b,
         sum(stop_lengths(case)) if stops else t * b,
     )
@@ -163,7 +178,8 @@ def _encoder_decoder(case: Case) -> _Forward:
         encoder[0] + decoder[0] + attention + head,
         encoder[1] + decoder[1],
         encoder[2] + decoder[2] + VOCABULARY * (case.input_size + 2 * h + 1),
-        t * b * case.input_size + _states(case) + (0 if greedy else s * b * VOCABULARY),
+        t * b * case.input_size + _given(case),
+        0 if greedy else s * b * VOCABULARY,
         (t + s) * b,
         sum(source_lengths(case)) + (s * b if greedy else sum(target_lengths(case))),
     )

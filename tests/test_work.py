@@ -6,7 +6,7 @@ import itertools
 import pytest
 
 from rnnbench.cases import Case
-from rnnbench.schema import DTYPES, PASSES
+from rnnbench.schema import DTYPES, GATES, PASSES, STATES
 from rnnbench.work import work_of
 
 SHAPES = [
@@ -22,11 +22,14 @@ def counted(case: Case) -> dict[str, int]:
     width = case.input_size
     for _layer in range(case.num_layers):
         for _direction in range(case.directions):
-            parameters += sum([case.hidden_size * width, case.hidden_size * case.hidden_size])
-            parameters += 2 * case.hidden_size
-            moved += 2 * case.batch * case.hidden_size  # h0 and h_n
+            for _gate in range(GATES[case.cell]):
+                parameters += sum([case.hidden_size * width, case.hidden_size * case.hidden_size])
+                parameters += 2 * case.hidden_size if case.bias else 0
+            for _state in STATES[case.cell]:
+                moved += case.batch * case.hidden_size  # h_n
+                moved += case.batch * case.hidden_size if case.initial_state == "given" else 0
             for _step, _row, _unit in itertools.product(
-                range(case.seq_len), range(case.batch), range(case.hidden_size)
+                range(case.seq_len), range(case.batch), range(GATES[case.cell] * case.hidden_size)
             ):
                 flops += sum(2 for _ in range(width))
                 recurrent += sum(2 for _ in range(case.hidden_size))
@@ -41,8 +44,18 @@ def counted(case: Case) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_the_forward_pass_costs_what_a_count_says(shape):
-    case = Case(pass_="forward", **shape)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"cell": "lstm"},
+        {"cell": "gru", "bias": False},
+        {"cell": "lstm", "initial_state": "zero"},
+    ],
+    ids=str,
+)
+def test_the_forward_pass_costs_what_a_count_says(shape, options):
+    case = Case(pass_="forward", **shape, **options)
     work, count = work_of(case), counted(case)
     for name in ("flops", "flops_recurrent", "parameters"):
         assert work[name] == count[name], name
@@ -67,6 +80,8 @@ def test_bytes_follow_the_width_of_the_dtype():
     per_dtype = {dtype: work_of(Case(dtype=dtype))["bytes"] for dtype in DTYPES}
     assert per_dtype["float64"] == 2 * per_dtype["float32"] == 4 * per_dtype["float16"]
     assert per_dtype["bfloat16"] == per_dtype["float16"]
+    assert per_dtype["autocast_bfloat16"] == per_dtype["autocast_float16"]
+    assert per_dtype["float16"] < per_dtype["autocast_float16"] < per_dtype["float32"]
 
 
 def test_where_it_runs_changes_nothing():

@@ -19,9 +19,11 @@ from rnnbench.cases import Case
 from rnnbench.cores import usable_cores
 from rnnbench.implementations import Implementation
 from rnnbench.worker import compilation
+from rnnbench.worker.autocast import why_no_autocast
 from rnnbench.worker.blocks import Block, Timed, calibrate, run_block
 from rnnbench.worker.clocks import Clock, clock_for
 from rnnbench.worker.expected import Expected, expected_of
+from rnnbench.worker.masks import fix_masks
 from rnnbench.worker.memory import peak_bytes
 from rnnbench.worker.planted import Slowed
 from rnnbench.worker.ran import what_ran
@@ -91,7 +93,7 @@ class Bench:
             return f"this environment has no implementation {case.implementation!r}"
         if self._planted and torch.device(case.device).type != "cpu":
             return "a slowdown can be planted on a CPU only"
-        return why_no_device(case.device) or _unsupported(case, found)
+        return why_no_device(case.device) or why_no_autocast(case) or _unsupported(case, found)
 
     def prepare(self, case: Case, iterations: int | None = None) -> dict[str, Any]:
         """Build and verify a case; the layer is shared by its passes.
@@ -215,8 +217,10 @@ class Bench:
         timed = setting.workload.timed(inference, built.model)
         clock = self._clock(case)
         with timed.context():
+            fix_masks(case)
             seconds, _, outputs = clock.time(lambda: timed.run(None))
             for _ in range(_SETTLING_CALLS):
+                fix_masks(case)
                 outputs = timed.run(None)
         named = _named(outputs, built.model.inferred)
         built.first_calls["inference"] = seconds
@@ -241,10 +245,12 @@ class Bench:
         clock = self._clock(case)
         try:
             with timed.context():
+                fix_masks(case)
                 forward, _, outputs = clock.time(timed.prepare)
                 named = _named(outputs, names)
                 backward, _, gradients = clock.time(partial(timed.run, outputs))
                 for _ in range(_SETTLING_CALLS):
+                    fix_masks(case)
                     outputs = timed.prepare()
                     named = _named(outputs, names)
                     gradients = timed.run(outputs)
@@ -268,6 +274,7 @@ class Bench:
         rule = built.model.rule
         timed.optimizer = rule.make(weights, _VERIFIED_LEARNING_RATE)
         try:
+            fix_masks(case)
             with timed.context():
                 timed.run(None)
             return verify_step(

@@ -27,7 +27,14 @@ _COMPILED = ("Torch-Compiled Region", "## Call CompiledFxGraph", "CompiledFuncti
 _MOVES = ("Memcpy", "Memset")
 
 # Operators of which one runs in every eager step, forward or backward: the activation's.
-_EAGER_STEP = ("aten::tanh", "aten::relu", "aten::clamp_min", "aten::threshold", "aten::rnn")
+_EAGER_STEP = (
+    "aten::tanh",
+    "aten::sigmoid",
+    "aten::relu",
+    "aten::clamp_min",
+    "aten::threshold",
+    "aten::rnn",
+)
 
 
 def what_ran(

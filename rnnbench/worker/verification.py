@@ -124,6 +124,8 @@ def verify(
         )
         for k, (name, got, oracle) in enumerate(pairs)
     }
+    if case.autocast:
+        _refuse_uncast(case, expected, outputs)
     return Verification(
         tolerance={name: tolerance for name, (_, tolerance) in compared.items()},
         error={name: error for name, (error, _) in compared.items()},
@@ -148,7 +150,7 @@ def verify_step(
         Incorrect: a weight is not where its gradient and the rule lead it.
     """
     names = list(expected.gradients)[-len(before) :]
-    unit = torch.finfo(getattr(torch, case.dtype)).eps / 2
+    unit = _unit(case.stored_dtype)
     moved = rule.moved(
         [expected.gradients[name] for name in names],
         [expected.deviations[name] for name in names],
@@ -167,7 +169,7 @@ def verify_step(
         oracle = old.detach().cpu().to(torch.float64) + step.change
         deviation = (step.change_deviation**2 + (unit * oracle) ** 2).sqrt()
         label = f"{name} after a step"
-        errors[label] = _compare(case, label, new, oracle, deviation, gradient=False)[0]
+        errors[label] = _compare(case, label, new, oracle, deviation, stored=True)[0]
     return errors
 
 
@@ -178,17 +180,25 @@ def _compare(
     oracle: Tensor,
     deviation: Tensor,
     *,
-    gradient: bool,
+    gradient: bool = False,
+    stored: bool = False,
 ) -> tuple[float, float]:
-    """Error and tolerance of the entry that is nearest to its tolerance, or beyond it."""
+    """Error and tolerance of the entry that is nearest to its tolerance, or beyond it.
+
+    ``stored`` is what has the dtype of the weights and was not computed in another.
+    """
     what = f"the gradient of {name}" if gradient else name
     if got is None:
         raise Incorrect(f"{what} is missing: no gradient reached it")
-    dtype, device = getattr(torch, case.dtype), torch.device(case.device)
+    device = torch.device(case.device)
     whole = not oracle.is_floating_point()
-    if got.dtype != (oracle.dtype if whole else dtype):
-        wanted = f"it must be {_word(oracle.dtype)}" if whole else f"the case is {case.dtype}"
-        raise Incorrect(f"{what} is {_word(got.dtype)}; {wanted}")
+    if whole and got.dtype != oracle.dtype:
+        raise Incorrect(f"{what} is {_word(got.dtype)}; it must be {_word(oracle.dtype)}")
+    right = {case.stored_dtype}
+    if not gradient and not stored:
+        right.add(case.computed_dtype)
+    if not whole and _word(got.dtype) not in right:
+        raise Incorrect(f"{what} is {_word(got.dtype)}; the case is {case.dtype}")
     if got.shape != oracle.shape:
         raise Incorrect(f"{what} has shape {tuple(got.shape)}; it must be {tuple(oracle.shape)}")
     if got.device.type != device.type or device.index not in (None, got.device.index):
@@ -197,7 +207,7 @@ def _compare(
         return _compare_whole(what, got.detach().cpu(), oracle, deviation)
     values = got.detach().cpu().to(torch.float64)
     largest = oracle.abs().max().item() or 1.0
-    unit = torch.finfo(dtype).eps / 2
+    unit = _unit(case.stored_dtype if stored else case.computed_dtype)
     tolerance = SAFETY * deviation + unit * largest
     error = (values - oracle).abs()
     # A NaN would be lost in a maximum on some versions, and no error of one is a number.
@@ -234,6 +244,24 @@ def _entry(what: str, here: Sequence[int]) -> str:
     return f"{what}[{', '.join(map(str, here))}]" if here else what
 
 
+_CAST = 3e-3
+"""Of a deviation, the least error that shows that autocast acted. In float32 the largest error of
+an output is some 1e-5 deviations of bfloat16 and some 1e-4 of float16; with it some tenths or more.
+"""
+
+
+def _refuse_uncast(case: Case, expected: Expected, outputs: Mapping[str, Tensor]) -> None:
+    """Refuse outputs that are as exact as if nothing had been cast: another computation."""
+    for name, got in outputs.items():
+        error = (got.detach().cpu().to(torch.float64) - expected.outputs[name]).abs()
+        if (error > _CAST * expected.deviations[name]).any():
+            return
+    raise Incorrect(
+        f"the outputs are as exact as in float32, so nothing was computed in "
+        f"{case.computed_dtype}, as {case.dtype} says"
+    )
+
+
 def _index(flat: int, shape: Sequence[int]) -> tuple[int, ...]:
     """The indices of an entry that was found by its number; torch.unravel_index came with 2.2."""
     indices: list[int] = []
@@ -241,6 +269,10 @@ def _index(flat: int, shape: Sequence[int]) -> tuple[int, ...]:
         flat, index = divmod(flat, size)
         indices.insert(0, index)
     return tuple(indices)
+
+
+def _unit(dtype: str) -> float:
+    return torch.finfo(getattr(torch, dtype)).eps / 2
 
 
 def _word(dtype: torch.dtype) -> str:

@@ -12,6 +12,7 @@ from torch.nn.functional import cross_entropy, linear
 from rnnbench.cases import Case
 from rnnbench.forms import CLASSES
 from rnnbench.implementations import Implementation
+from rnnbench.implementations._formulas import layer_formula
 from rnnbench.schema import PASSES
 from rnnbench.worker.arithmetic import Arithmetic
 from rnnbench.worker.blocks import Timed
@@ -26,7 +27,6 @@ from rnnbench.workloads._recurrent import (
     double,
     expected_of_loss,
     layer_names,
-    recurrent,
     refuse_bad,
     state_names,
     why_not_formed,
@@ -138,7 +138,7 @@ class Classifier:
         labels = double(data.labels)
 
         def compute(how: Arithmetic, leaf: Mapping[str, Tensor]) -> dict[str, Tensor]:
-            output, _ = recurrent(
+            output, _ = layer_formula(
                 how,
                 case,
                 by_step(case, leaf["x"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 from rnnbench.cases import Case
+from rnnbench.worker.autocast import under_autocast
 from rnnbench.worker.blocks import Timed
 from rnnbench.workloads import Model, Outputs
 from rnnbench.workloads._optimizers import optimizer_for
@@ -108,5 +110,14 @@ _PASSES: dict[str, Callable[[Model], Timed]] = {
 
 
 def make_timed(case: Case, model: Model) -> Timed:
-    """The pass of a case, ready to be verified, profiled and timed."""
+    """The pass of a case, ready to be verified, profiled and timed.
+
+    The forward, and inference, of an autocast case run under torch.autocast; the backward does not.
+    """
+    if case.autocast:
+        model = dataclasses.replace(
+            model,
+            forward=under_autocast(case, model.forward),
+            infer=under_autocast(case, model.infer),
+        )
     return _PASSES[case.pass_](model)

@@ -25,7 +25,6 @@ __all__ = [
     "last_state",
     "layer_names",
     "one_step_case",
-    "recurrent",
     "refuse_bad",
     "state_names",
     "time_dim",
@@ -50,8 +49,7 @@ class Recurrent:
     def of(cls, case: Case) -> Recurrent:
         """The data that the bare layer gets for the case."""
         data = make_data(case)
-        states = data.h0 if isinstance(data.h0, tuple) else (data.h0,)
-        return cls(data.weights, data.x, states)
+        return cls(data.weights, data.x, data.state)
 
 
 class Draw:
@@ -119,9 +117,7 @@ def refuse_bad(
 
 def why_not_formed(case: Case, *, one_direction: bool = False) -> str | None:
     """Why no form is written for a case, or None; with ``one_direction`` because of its steps."""
-    if case.cell not in _CELLS:
-        return f"{case.workload} has no formula for the {case.cell} cell"
-    if case.dtype.startswith("autocast_"):
+    if case.autocast:
         return f"{case.workload} has no formula under autocast; give a dtype of its own"
     if case.dropout:
         return f"{case.workload} has no dropout: what it drops is in no formula"
@@ -129,6 +125,8 @@ def why_not_formed(case: Case, *, one_direction: bool = False) -> str | None:
         return f"{case.workload} has lengths of its own; leave the axis lengths at full"
     if one_direction and case.bidirectional:
         return f"{case.workload} makes its steps one after the other, so in one direction only"
+    if one_direction and case.initial_state != "given":
+        return f"{case.workload} hands states on, so that its layer is always given one"
     return None
 
 
@@ -189,63 +187,6 @@ def layer_names(case: Case, prefix: str = "") -> tuple[str, ...]:
 def state_names(states: Sequence[Tensor]) -> tuple[str, ...]:
     """Names of the initial states."""
     return ("h0", "c0")[: len(states)]
-
-
-Step = Callable[[Arithmetic, Tensor, Tensor, tuple[Tensor, ...]], tuple[Tensor, ...]]
-"""``step(how, projected, recurrent, state)``: both sums (B, …) with their biases -> next state."""
-
-
-def _tanh(
-    how: Arithmetic, projected: Tensor, recurrent: Tensor, state: tuple[Tensor, ...]
-) -> tuple[Tensor, ...]:
-    return (how.apply(torch.tanh, how.add(projected, recurrent)),)
-
-
-def _relu(
-    how: Arithmetic, projected: Tensor, recurrent: Tensor, state: tuple[Tensor, ...]
-) -> tuple[Tensor, ...]:
-    return (how.relu(how.add(projected, recurrent)),)
-
-
-_CELLS: dict[str, Step] = {"rnn_tanh": _tanh, "rnn_relu": _relu}
-
-
-def recurrent(
-    how: Arithmetic,
-    case: Case,
-    x: Tensor,
-    states: Sequence[Tensor],
-    weights: Sequence[Tensor],
-) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """The layer's formula; x (T, B, features) -> output (T, B, D H) and final states (L D, B, H).
-
-    For each layer and direction, with φ tanh or relu:
-    h_t = φ(W_ih x_t + b_ih + W_hh h_{t-1} + b_hh).
-    """
-    step = _CELLS[case.cell]
-    each = len(weights) // (case.num_layers * case.directions)
-    inputs = x
-    final: list[tuple[Tensor, ...]] = []
-    for layer in range(case.num_layers):
-        outputs = []
-        for direction in range(case.directions):
-            k = layer * case.directions + direction
-            w_ih, w_hh, *biases = weights[each * k : each * (k + 1)]
-            projected = how.linear(inputs.flip(0) if direction else inputs, w_ih)
-            if biases:
-                projected = how.add(projected, biases[0])
-            state = tuple(initial[k] for initial in states)
-            ran = []
-            for projected_t in projected.unbind(0):
-                from_before = how.linear(state[0], w_hh)
-                if biases:
-                    from_before = how.add(from_before, biases[1])
-                state = step(how, projected_t, from_before, state)
-                ran.append(state[0])
-            final.append(state)
-            outputs.append(torch.stack(ran[::-1] if direction else ran))
-        inputs = torch.cat(outputs, -1)
-    return inputs, tuple(torch.stack(parts) for parts in zip(*final, strict=True))
 
 
 def double(tensor: Tensor) -> Tensor:

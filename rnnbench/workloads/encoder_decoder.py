@@ -34,6 +34,7 @@ from torch.nn.functional import cross_entropy, embedding, linear
 from rnnbench.cases import Case
 from rnnbench.forms import PADDING, START, VOCABULARY, source_lengths, target_lengths, target_steps
 from rnnbench.implementations import Implementation
+from rnnbench.implementations._formulas import layer_formula
 from rnnbench.schema import PASSES
 from rnnbench.worker.arithmetic import Arithmetic, expected_of_formula
 from rnnbench.worker.blocks import Timed
@@ -51,7 +52,6 @@ from rnnbench.workloads._recurrent import (
     expected_of_loss,
     layer_names,
     one_step_case,
-    recurrent,
     refuse_bad,
     state_names,
     time_dim,
@@ -154,7 +154,7 @@ class _Formula:
         self, which: str, x: Tensor, states: tuple[Tensor, ...]
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         weights = [self._leaf[name] for name in layer_names(self._case, which)]
-        return recurrent(self._how, self._case, x, states, weights)
+        return layer_formula(self._how, self._case, x, states, weights)
 
     def logits(
         self, tokens: Tensor, states: tuple[Tensor, ...]

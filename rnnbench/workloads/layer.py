@@ -1,4 +1,4 @@
-"""``layer``: the bare layer, its loss given as gradients of the output and of the final state."""
+"""``layer``: the bare layer, its loss given as gradients of the output and of the final states."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from rnnbench.schema import PASSES
 from rnnbench.worker.blocks import Timed
 from rnnbench.worker.data import Data, make_data
 from rnnbench.worker.expected import Expected
+from rnnbench.worker.masks import inferred_name
 from rnnbench.workloads import Model, Outputs
 from rnnbench.workloads._passes import make_timed
 
 __all__ = ["WORKLOAD", "model_of"]
 
-_OUTPUTS = ("output", "h_n")
+_OUTPUTS = ("output", "h_n", "c_n")
 
 
 class _LayerWorkload:
@@ -30,26 +31,28 @@ class _LayerWorkload:
         return oracle(case, data)
 
     def model(self, case: Case, implementation: Implementation, data: Data) -> Model:
-        return model_of(implementation.build(case, data.weights), data)
+        return model_of(implementation.build(case, data.weights), data, drops=case.dropout > 0)
 
     def timed(self, case: Case, model: Model) -> Timed:
         return make_timed(case, model)
 
 
-def model_of(layer: Layer, data: Data) -> Model:
-    """The layer by itself, called with its data."""
+def model_of(layer: Layer, data: Data, *, drops: bool = False) -> Model:
+    """The layer by itself, called with its data; ``drops`` says that it has dropout."""
+    inputs = (data.x, *data.state)
+    names = _OUTPUTS[: 1 + len(data.grad_state)]
 
     def call() -> Outputs:
-        return layer(data.x, data.h0)
+        return layer(*inputs)
 
     return Model(
         forward=call,
-        names=_OUTPUTS,
+        names=names,
         infer=call,
-        inferred=_OUTPUTS,
-        inputs=(data.x, data.h0),
+        inferred=tuple(map(inferred_name, names)) if drops else names,
+        inputs=inputs,
         parameters=tuple(getattr(layer, "weights", data.weights)),
-        cotangents=(data.grad_output, data.grad_h_n),
+        cotangents=(data.grad_output, *data.grad_state),
     )
 
 

@@ -28,6 +28,7 @@ from torch.nn.functional import linear, mse_loss
 from rnnbench.cases import Case
 from rnnbench.forms import stop_lengths
 from rnnbench.implementations import Implementation
+from rnnbench.implementations._formulas import layer_formula
 from rnnbench.schema import PASSES
 from rnnbench.worker.arithmetic import Arithmetic, Results, expected_of_formula
 from rnnbench.worker.blocks import Timed
@@ -46,7 +47,6 @@ from rnnbench.workloads._recurrent import (
     last_state,
     layer_names,
     one_step_case,
-    recurrent,
     refuse_bad,
     state_names,
     time_dim,
@@ -98,7 +98,7 @@ def _unrolled(
     weights = [leaf[name] for name in layer_names(case)]
     y, ys, hs = leaf["x"], [], []
     for _ in range(case.seq_len):
-        output, states = recurrent(how, case, y.unsqueeze(0), states, weights)
+        output, states = layer_formula(how, case, y.unsqueeze(0), states, weights)
         hs.append(output.squeeze(0))
         y = how.linear(hs[-1], *(leaf[name] for name in HEAD))
         ys.append(y)

@@ -29,6 +29,7 @@ from torch.utils.checkpoint import checkpoint
 from rnnbench.cases import Case
 from rnnbench.forms import segments_of
 from rnnbench.implementations import Implementation, Layer
+from rnnbench.implementations._formulas import layer_formula
 from rnnbench.worker.arithmetic import Arithmetic
 from rnnbench.worker.blocks import Timed
 from rnnbench.worker.expected import Expected
@@ -50,7 +51,6 @@ from rnnbench.workloads._recurrent import (
     double,
     expected_of_loss,
     layer_names,
-    recurrent,
     state_names,
     time_dim,
     why_not_formed,
@@ -163,7 +163,7 @@ class _Truncated(_InSegments):
             states = tuple(leaf[name] for name in names)
             outputs = []
             for x in by_step(case, leaf["x"]).chunk(count):
-                output, states = recurrent(how, case, x, states, weights)
+                output, states = layer_formula(how, case, x, states, weights)
                 states = tuple(state.detach() for state in states)
                 outputs.append(output)
             logits = how.linear(torch.cat(outputs), *(leaf[name] for name in HEAD))

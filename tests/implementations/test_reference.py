@@ -1,4 +1,4 @@
-"""The oracle against finite differences and against nn.RNN with autograd in float64."""
+"""The oracle by hand against finite differences and against nn.RNN with autograd in float64."""
 
 import dataclasses
 
@@ -8,13 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rnnbench.cases import Case
-from rnnbench.implementations.reference import oracle
-from rnnbench.schema import CELLS, LAYOUTS
+from rnnbench.implementations.reference import oracle_by_hand as oracle
+from rnnbench.schema import LAYOUTS
 from rnnbench.worker.data import Data, make_data
+
+SIMPLE = ("rnn_tanh", "rnn_relu")
 
 small_cases = st.builds(
     Case,
-    cell=st.sampled_from(CELLS),
+    cell=st.sampled_from(SIMPLE),
     dtype=st.just("float64"),
     num_layers=st.integers(1, 3),
     bidirectional=st.booleans(),
@@ -66,7 +68,7 @@ def test_agrees_with_nn_rnn_for_a_long_sequence():
         torch.testing.assert_close(mine, theirs, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", SIMPLE)
 @pytest.mark.parametrize("bidirectional", [False, True])
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_gradients_agree_with_finite_differences(cell, bidirectional, layout):
@@ -87,7 +89,7 @@ def test_gradients_agree_with_finite_differences(cell, bidirectional, layout):
 
     def loss(changed: int, leaf: torch.Tensor) -> float:
         now = [leaf if k == changed else old for k, old in enumerate(leaves)]
-        moved = dataclasses.replace(data, x=now[0], h0=now[1], weights=tuple(now[2:]))
+        moved = dataclasses.replace(data, x=now[0], state=(now[1],), weights=tuple(now[2:]))
         expected = oracle(case, moved)
         total = (expected.outputs["output"] * data.grad_output).sum() + (
             expected.outputs["h_n"] * data.grad_h_n

@@ -137,6 +137,37 @@ class TestFastest:
         assert not table.data["named"][0]
 
 
+class TestOptionsOfALayer:
+    @pytest.fixture
+    def results(self, tmp_path):
+        deep = having(num_layers=2)
+        cases = [
+            deep,
+            having(deep, bias=False),
+            having(deep, dropout=0.25),
+            having(deep, initial_state="zero"),
+            having(deep, cell="lstm", dtype="autocast_bfloat16"),
+        ]
+        missing = [
+            (having(SCAN, bias=bias, dropout=share, initial_state=state), "unsupported", "no")
+            for bias, share, state in ((True, 0.0, "zero"), (False, 0.25, "given"))
+        ]
+        return made(tmp_path, [Planted(case, 1e-3) for case in cases], not_measured=missing)
+
+    def test_they_are_said_in_words(self, results):
+        table = tables.fastest(results)
+        assert sorted(column(table, "biases")) == ["no", "yes", "yes", "yes", "yes"]
+        assert sorted(column(table, "dropout")) == ["0.25", "none", "none", "none", "none"]
+        assert sorted(column(table, "initial state")) == 4 * ["given"] + ["zero"]
+        assert sorted(set(column(table, "dtype"))) == ["autocast_bfloat16", "float32"]
+
+    def test_what_was_not_measured_names_them(self, results):
+        (which,) = column(tables.not_measured(results), "which")
+        assert "biases or no biases" in which or "no biases or biases" in which
+        assert "no dropout or dropout 0.25" in which
+        assert "initial state given or zero" in which
+
+
 class TestPassesAndLayouts:
     def test_passes_stand_beside_each_other(self, tmp_path):
         factors = {"forward": 1, "backward": 2, "forward_backward": 3.1}

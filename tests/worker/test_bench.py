@@ -132,6 +132,42 @@ def bench_module_rate() -> float:
     return TIMED_LEARNING_RATE
 
 
+class TestCellsAndOptions:
+    @pytest.mark.parametrize("implementation", ["nn_rnn", "hoisted_loop"])
+    @pytest.mark.parametrize(
+        "columns",
+        [
+            {"cell": "lstm"},
+            {"cell": "gru", "bias": False},
+            {"cell": "lstm", "initial_state": "zero"},
+            {"cell": "gru", "num_layers": 2, "dropout": 0.5},
+            {"cell": "lstm", "dtype": "autocast_bfloat16"},
+        ],
+        ids=str,
+    )
+    def test_each_is_prepared_with_all_that_can_be_verified(self, bench, implementation, columns):
+        case = of(implementation=implementation, pass_="training_step", **columns)
+        assert bench.unsupported(case) is None
+        errors = bench.prepare(case)["verification"]["error"]
+        finals = {"h_n", "c_n"} if case.cell == "lstm" else {"h_n"}
+        states = set() if case.initial_state == "zero" else {name[0] + "0" for name in finals}
+        assert {"output", "x", "weight_hh_l0", "weight_hh_l0 after a step"} <= set(errors)
+        assert finals | states <= set(errors)
+        assert ("bias_hh_l0" in errors) == case.bias
+        assert bench.block(case, 1e-3, 1).rounds
+
+    def test_masks_are_fixed_where_results_are_verified_and_not_where_they_are_timed(self, bench):
+        case = of(num_layers=2, dropout=0.5, pass_="forward", hidden_size=16)
+        bench.prepare(case)
+        timed = bench._timed[case]
+        one, other = (timed.run(None)[0] for _ in range(2))
+        assert not torch.equal(one, other)
+
+    def test_an_autocast_that_this_version_lacks_is_unsupported(self, bench, monkeypatch):
+        monkeypatch.setattr(bench_module, "why_no_autocast", lambda case: "no autocast here")
+        assert bench.unsupported(of(dtype="autocast_float16")) == "no autocast here"
+
+
 class TestIterations:
     def test_they_are_found_here_or_given(self, bench, monkeypatch):
         monkeypatch.setattr(bench_module, "calibrate", lambda timed, clock: 17)

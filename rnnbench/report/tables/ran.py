@@ -251,6 +251,12 @@ def _which(values: Values, rows: Sequence[int], varied: Sequence[str]) -> str:
         met = dict.fromkeys(values[name][row] for row in sorted(rows, key=key))
         if name == "bidirectional":
             words.append(" or ".join("two directions" if v else "one direction" for v in met))
+        elif name == "bias":
+            words.append(" or ".join("biases" if v else "no biases" for v in met))
+        elif name == "dropout":
+            words.append(" or ".join(f"dropout {v:g}" if v else "no dropout" for v in met))
+        elif name == "initial_state":
+            words.append(f"initial state {' or '.join(met)}")
         else:
             equals = f"{HEADINGS[name]}=" if name in HEADINGS else ""
             many = "threads " if name == "threads" else ""
