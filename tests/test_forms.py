@@ -13,6 +13,7 @@ from rnnbench.forms import (
     target_lengths,
     target_steps,
 )
+from rnnbench.implementations import load_builtin, registered
 from rnnbench.schema import PASSES, VARIANTS
 from rnnbench.workloads import workload
 
@@ -56,3 +57,24 @@ def test_each_has_passes_of_the_schema(name):
     passes = workload(name).passes
     assert passes
     assert set(passes) <= set(PASSES)
+
+
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        (dict(dropout=0.2, num_layers=2), "has no dropout"),
+        (dict(dtype="autocast_bfloat16"), "under autocast"),
+    ],
+)
+@pytest.mark.parametrize("name", [name for name in builtin_workloads() if name != "layer"])
+def test_what_no_form_has_is_refused_with_the_reason(name, columns, words):
+    load_builtin()
+    case = Case(workload=name, seq_len=4, **columns)
+    assert words in workload(name).unsupported(case, registered()["nn_rnn"])
+
+
+@pytest.mark.parametrize("name", ["one_to_many", "encoder_decoder", "training.tbptt"])
+def test_forms_that_hand_states_on_must_be_given_one(name):
+    load_builtin()
+    case = Case(workload=name, seq_len=4, initial_state="zero")
+    assert "hands states on" in workload(name).unsupported(case, registered()["nn_rnn"])

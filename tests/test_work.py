@@ -165,3 +165,14 @@ def test_truncation_saves_the_products_back_to_earlier_segments():
     saved = 2 * 2 * sum(2 * 5 for _ in range(4 * 5))
     assert full["flops"] - cut["flops"] == saved
     assert full["flops_recurrent"] - cut["flops_recurrent"] == saved
+
+
+@pytest.mark.parametrize(("cell", "gates"), [("lstm", 4), ("gru", 3)])
+def test_gates_count_in_a_form_too(cell, gates):
+    case = form("many_to_many", cell=cell, bias=False)
+    assert work_of(case)["flops"] == counted(case)["flops"] + head(case, 6, 5, 10)
+    full, cut = (
+        work_of(form(name, cell=cell, pass_="training_step"))
+        for name in ("training", "training.tbptt")
+    )
+    assert full["flops"] - cut["flops"] == gates * 2 * 2 * sum(2 * 5 for _ in range(4 * 5))

@@ -20,6 +20,8 @@ SHAPES = {
     "time_major": {},
     "batch_first": dict(layout="batch_first", num_layers=2),
     "view": dict(layout="batch_first_view", cell="rnn_relu"),
+    "lstm": dict(cell="lstm", num_layers=2),
+    "gru": dict(cell="gru", layout="batch_first", bias=False),
 }
 BOTH_DIRECTIONS = dict(layout="batch_first", num_layers=2, bidirectional=True)
 EAGER = ("nn_rnn", "python_loop", "hoisted_loop")
@@ -29,13 +31,24 @@ def of(name: str, **columns) -> Case:
     return dataclasses.replace(SMALL, workload=name, **columns)
 
 
-def nn_rnn(case: Case, weights) -> torch.nn.RNN:
+class Lstm(torch.nn.LSTM):
+    """With the states one by one, as all layers of rnnbench have them."""
+
+    def forward(self, x, h, c):
+        output, (h, c) = super().forward(x, (h, c))
+        return output, h, c
+
+
+def nn_rnn(case: Case, weights) -> torch.nn.Module:
     """PyTorch's own layer with these weights."""
-    module = torch.nn.RNN(
+    kinds = {"lstm": Lstm, "gru": torch.nn.GRU}
+    words = {} if case.cell in kinds else {"nonlinearity": case.cell.removeprefix("rnn_")}
+    module = kinds.get(case.cell, torch.nn.RNN)(
         case.input_size,
         case.hidden_size,
         case.num_layers,
-        nonlinearity=case.cell.removeprefix("rnn_"),
+        bias=case.bias,
+        **words,
         batch_first=case.batch_first,
         bidirectional=case.bidirectional,
         dtype=torch.float64,

@@ -44,16 +44,19 @@ class Plain:
         ]
         x = data.x.transpose(0, 1) if case.batch_first else data.x
         self.memory = [
-            self.encoder(x[:length, b : b + 1], data.states[0][:, b : b + 1].contiguous())[0][:, 0]
+            self.encoder(
+                x[:length, b : b + 1], *(s[:, b : b + 1].contiguous() for s in data.states)
+            )[0][:, 0]
             for b, length in enumerate(source_lengths(case))
         ]
 
     def start(self, b):
-        return self.memory[b][-1].expand(self.case.num_layers, 1, -1).contiguous()
+        first = self.memory[b][-1].expand(self.case.num_layers, 1, -1).contiguous()
+        return [first, torch.zeros_like(first)][: len(self.case.states)]
 
     def step(self, b, token, state):
         """Logits (V) of one step of one sequence, and its state."""
-        output, state = self.decoder(self.table[token].view(1, 1, -1), state)
+        output, *state = self.decoder(self.table[token].view(1, 1, -1), *state)
         query = output[0, 0]
         shares = torch.softmax(self.memory[b] @ query, 0)
         return linear(torch.cat([query, shares @ self.memory[b]]), *self.head), state

@@ -27,7 +27,7 @@ NAMES = ("many_to_one", "many_to_one.every_step")
 def plain(case, data):
     """Logits, loss and leaves of PyTorch's own layer, head and loss."""
     layer, time = nn_rnn(case, data.weights[:-2]), int(case.batch_first)
-    output, h_n = layer(data.x, *data.states)
+    output, h_n, *_ = layer(data.x, *data.states)
     if case.workload == "many_to_one":
         last = h_n[-1] if case.directions == 1 else torch.cat([h_n[-2], h_n[-1]], 1)
         logits = linear(last, *data.weights[-2:])

@@ -18,14 +18,17 @@ from tests.workloads.plain import (
     prepared,
 )
 
-UNROLLED = [SHAPES["time_major"], SHAPES["batch_first"], dict(cell="rnn_relu")]
+UNROLLED = [
+    *(columns for name, columns in SHAPES.items() if name != "view"),
+    dict(cell="rnn_relu"),
+]
 
 
 def plain(case, data, layer, weights):
     """A plain loop, step by step: outputs and topmost states, both as lists of (B, …)."""
-    y, h, ys, hs = data.x, data.states[0], [], []
+    y, state, ys, hs = data.x, data.states, [], []
     for _ in range(case.seq_len):
-        output, h = layer(y.unsqueeze(1 if case.batch_first else 0), h)
+        output, *state = layer(y.unsqueeze(1 if case.batch_first else 0), *state)
         hs.append(output.squeeze(1 if case.batch_first else 0))
         y = linear(hs[-1], *weights)
         ys.append(y)

@@ -32,10 +32,10 @@ STEP = dict(pass_="training_step")
 def plain(case, data, *, detached):
     """Logits and loss of PyTorch's own layer, whose state is cut off from where it came, or not."""
     layer, dim = nn_rnn(case, data.weights[:-2]), int(case.batch_first)
-    state, outputs = data.states[0], []
+    state, outputs = data.states, []
     for x in torch.chunk(data.x, segments_of(case), dim):
-        output, state = layer(x, state)
-        state = state.detach() if detached else state
+        output, *state = layer(x, *state)
+        state = [s.detach() for s in state] if detached else state
         outputs.append(output)
     logits = linear(torch.cat(outputs, dim), *data.weights[-2:])
     loss = cross_entropy(logits.reshape(-1, CLASSES), data.labels.reshape(-1))
