@@ -47,8 +47,11 @@ pass in float16 and bfloat16; in float32 the tolerances are about 1e-6 to 1e-4.
 **Gates and options.** For LSTM and GRU, and for whatever the oracle by hand does not have, the same
 terms are drawn as random errors of each operation of the formula (`rnnbench.worker.arithmetic`),
 and the deviation of an entry comes from what they did to it. Both ways agree within a factor of two
-for the simple cells, and within four for gradients of relu in 16 bits, which the drawn errors verify
-more loosely.
+for the simple cells, and within four for gradients of relu in 16 bits, which drawn errors verify
+more loosely. In 764 verifications of `nn_rnn` and eager loops on a CPU (all cells and dtypes,
+random shapes with T 1 to 200, B 1 to 64, H 1 to 256, L 1 to 3, both directions, at most one option
+of a layer; the larger combinations left out) the largest error was 0.41 of its tolerance, and 0.30
+in float32 and float64, where each gradient that was off by 1 % was refused unless it was zero.
 
 **Under autocast** weights and inputs are float32 and are cast for each product, which is one more
 rounding of each; all else has the terms of the dtype that is cast to. What the products give stays
