@@ -245,7 +245,7 @@ def test_deviations_shrink_with_the_unit_roundoff(cell, monkeypatch):
         assert list(expected.deviations) == [*expected.outputs, *expected.gradients]
         sizes[dtype] = expected.deviations["output"].square().mean().sqrt().item()
     assert sizes["bfloat16"] > 4 * sizes["float16"] > 1000 * sizes["float32"]
-    assert sizes["float32"] == pytest.approx(sizes["float64"] * 2.0**29, rel=0.05)
+    assert sizes["float32"] == pytest.approx(sizes["float64"] * 2.0**29, rel=0.3)
 
 
 def test_autocast_costs_the_casting_too(monkeypatch):
