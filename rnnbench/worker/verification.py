@@ -3,9 +3,9 @@
 **What is compared.** The dtype, shape and device of every tensor, that every entry is finite, and
 every entry's value: the outputs of the workload (output and final states, or loss and logits), and
 the gradients with respect to the input, the given states and each weight. Whole numbers, such as
-decoded tokens, must be equal, except where the oracle says that rounding decides between them. Where
-dropout acts between layers, training is compared with the masks fixed (`rnnbench.worker.masks`), and
-inference with what nothing was dropped from.
+decoded tokens, must be equal, except where the oracle says that rounding decides between them.
+Where dropout acts between layers, training is compared with the masks fixed
+(`rnnbench.worker.masks`), and inference with what nothing was dropped from.
 
 **The tolerance.** Errors of a right implementation come from rounding only, and follow from the
 dtype's unit roundoff u (2⁻²⁴ in float32, 2⁻⁵³ in float64, 2⁻⁸ in bfloat16, 2⁻¹¹ in float16) and
