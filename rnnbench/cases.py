@@ -10,7 +10,19 @@ from pathlib import Path
 from typing import Any
 
 from rnnbench.errors import UserError
-from rnnbench.schema import CASE_COLUMNS, CELLS, DTYPES, LAYOUTS, PASSES
+from rnnbench.schema import (
+    AUTOCAST,
+    CASE_COLUMNS,
+    CELLS,
+    DTYPES,
+    GATES,
+    INITIAL_STATES,
+    LAYOUTS,
+    LENGTHS,
+    PASSES,
+    STATES,
+    VARIANTS,
+)
 
 __all__ = ["DEFAULT_ENVIRONMENT", "Case", "builtin_implementations", "builtin_workloads"]
 
@@ -40,8 +52,15 @@ def builtin_implementations() -> tuple[str, ...]:
 
 
 def builtin_workloads() -> tuple[str, ...]:
-    """Names of the workloads that come with rnnbench, read off their files, not imported."""
-    return _module_names("workloads")
+    """Names of the workloads that come with rnnbench, each followed by its variants.
+
+    Read off their files, not imported.
+    """
+    return tuple(
+        name
+        for family in _module_names("workloads")
+        for name in (family, *(f"{family}.{variant}" for variant in VARIANTS.get(family, ())))
+    )
 
 
 @dataclass(frozen=True, order=True)
@@ -63,10 +82,14 @@ class Case:
     threads: int = 1
     num_layers: int = 1
     bidirectional: bool = False
+    bias: bool = True
+    dropout: float = 0.0
+    initial_state: str = "given"
     hidden_size: int = 128
     input_size: int = 64
     batch: int = 32
     seq_len: int = 20
+    lengths: str = "full"
     layout: str = "time_major"
     seed: int = 0
     pass_: str = "forward"
@@ -86,9 +109,13 @@ class Case:
                 raise UserError(f"column {name!r} is {getattr(self, name)}; it must be 1 or more")
         if self.seed < 0:
             raise UserError(f"column 'seed' is {self.seed}; it must be 0 or more")
+        if not 0 <= self.dropout < 1:
+            raise UserError(f"column 'dropout' is {self.dropout}; it must be 0 or more and below 1")
         for name, known in (
             ("pass", PASSES),
             ("layout", LAYOUTS),
+            ("lengths", LENGTHS),
+            ("initial_state", INITIAL_STATES),
             ("dtype", DTYPES),
             ("cell", CELLS),
         ):
@@ -148,6 +175,14 @@ class Case:
         ]
         if self.workload != "layer":
             parts.insert(1, self.workload)
+        if not self.bias:
+            parts.append("no_bias")
+        if self.dropout:
+            parts.append(f"dropout{self.dropout:g}")
+        if self.initial_state != "given":
+            parts.append(f"{self.initial_state}_state")
+        if self.lengths != "full":
+            parts.append(self.lengths)
         if self.seed:
             parts.append(f"s{self.seed}")
         where = "" if self.environment == DEFAULT_ENVIRONMENT else f"@{self.environment}"
@@ -155,18 +190,64 @@ class Case:
 
     @property
     def group(self) -> Case:
-        """The competitors' common ground: equal for cases that are compared with each other."""
-        return dataclasses.replace(self, implementation="any", environment="any")
+        """The competitors' common ground: equal for cases that are compared with each other.
+
+        Those are implementations and environments; the variants of a workload, which stand behind a
+        dot in its name; and, where a batch's lengths differ, the ways to lay it out.
+        """
+        layout = self.layout if self.lengths == "full" else LAYOUTS[0]
+        return dataclasses.replace(
+            self,
+            implementation="any",
+            environment="any",
+            workload=self.family,
+            layout=layout,
+        )
+
+    @property
+    def ground(self) -> Case:
+        """What a worker holds at one time: equal for groups that differ in the pass alone."""
+        return dataclasses.replace(self.group, pass_=PASSES[0])
 
     @property
     def setting(self) -> Case:
-        """What passes of one layer share: equal for cases with the same weights and inputs."""
-        return dataclasses.replace(self.group, pass_=PASSES[0])
+        """What passes of one model share: equal for cases with the same weights and inputs."""
+        return dataclasses.replace(self, implementation="any", environment="any", pass_=PASSES[0])
+
+    @property
+    def family(self) -> str:
+        """The workload without its variant."""
+        return self.workload.partition(".")[0]
 
     @property
     def batch_first(self) -> bool:
         """Whether input and output are (B, T, features) rather than (T, B, features)."""
         return self.layout != "time_major"
+
+    @property
+    def gates(self) -> int:
+        """Rows of a weight for each unit of the state."""
+        return GATES[self.cell]
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """Names of what a step hands to the next, its output first: h, and c of an LSTM."""
+        return STATES[self.cell]
+
+    @property
+    def autocast(self) -> bool:
+        """Whether the forward pass runs under torch.autocast."""
+        return self.dtype.startswith(AUTOCAST)
+
+    @property
+    def computed_dtype(self) -> str:
+        """The dtype of the matrix products: under autocast the one that it casts to."""
+        return self.dtype.removeprefix(AUTOCAST)
+
+    @property
+    def stored_dtype(self) -> str:
+        """The dtype of weights, inputs and gradients."""
+        return "float32" if self.autocast else self.dtype
 
     @property
     def directions(self) -> int:

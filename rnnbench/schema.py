@@ -10,24 +10,58 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 __all__ = [
+    "AUTOCAST",
     "CASE_COLUMNS",
     "CELLS",
     "DTYPES",
+    "GATES",
+    "INITIAL_STATES",
     "LAYOUTS",
+    "LENGTHS",
     "MOST_STAGES",
     "NOT_MEASURED",
     "PASSES",
     "SCHEMA_VERSION",
+    "STATES",
+    "VARIANTS",
+    "WIDTHS",
     "Column",
 ]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Raised when a reader of an older file could misunderstand a newer one."""
 
-CELLS = ("rnn_tanh", "rnn_relu")
+CELLS = ("rnn_tanh", "rnn_relu", "lstm", "gru")
+GATES = {"rnn_tanh": 1, "rnn_relu": 1, "lstm": 4, "gru": 3}
+"""Rows of a weight for each unit of a cell's state."""
+STATES = {"rnn_tanh": ("h",), "rnn_relu": ("h",), "lstm": ("h", "c"), "gru": ("h",)}
+"""What a cell hands from step to step; the first of them is its output."""
 PASSES = ("inference", "forward", "backward", "forward_backward", "training_step")
 LAYOUTS = ("time_major", "batch_first", "batch_first_view")
-DTYPES = ("float32", "float64", "bfloat16", "float16")
+INITIAL_STATES = ("given", "zero")
+LENGTHS = ("full",)
+DTYPES = (
+    "float32",
+    "float64",
+    "bfloat16",
+    "float16",
+    "autocast_bfloat16",
+    "autocast_float16",
+)
+AUTOCAST = "autocast_"
+"""How a dtype begins whose weights and inputs are float32 and whose forward pass runs under
+``torch.autocast`` to what follows."""
+WIDTHS = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
+"""Bytes of a number, by the dtype that it is stored in."""
+
+VARIANTS = {
+    "encoder_decoder": ("greedy",),
+    "many_to_one": ("every_step",),
+    "one_to_many": ("stop",),
+    "training": ("clip_adam", "tbptt", "checkpointed"),
+}
+"""By workload, the other ways to do it; each is a workload `name.variant`, and takes turns with the
+plain one."""
 
 MOST_STAGES = 100
 """A run is planned with no more: beyond, no number of processes that one can wait for says
@@ -64,8 +98,12 @@ CASE_COLUMNS = (
     Column("hidden_size", int, "features", "H, the width of the hidden state"),
     Column("num_layers", int, "layers", "L, the number of stacked layers"),
     Column("bidirectional", bool, "", "whether each layer also runs in reverse"),
+    Column("bias", bool, "", "whether each step adds biases"),
+    Column("dropout", float, "", "share of the outputs between layers that training drops"),
+    Column("initial_state", str, "", "whether the layer is given a state to begin with"),
     Column("layout", str, "", "how the input lies in memory"),
-    Column("dtype", str, "", "data type of inputs, weights and outputs"),
+    Column("lengths", str, "", "how the valid lengths of a batch are distributed up to T"),
+    Column("dtype", str, "", "data type; autocast_… is float32 with torch.autocast to it"),
     Column("device", str, "", "torch device on which it runs"),
     Column("threads", int, "threads", "intra-op threads on the CPU"),
     Column("seed", int, "", "seed of weights, inputs and output gradients"),

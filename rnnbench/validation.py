@@ -87,9 +87,33 @@ def _examine(file: str) -> tuple[Any, Examination]:
 
 Upgrade: TypeAlias = Callable[[dict[str, Any]], dict[str, Any]]
 
-UPGRADES: dict[int, Upgrade] = {}
-"""By schema version, what makes a document of that version one of the next. Version 1 is the
-first, so there is none yet."""
+_SINCE_2: Mapping[str, Any] = {
+    "bias": True,
+    "dropout": 0.0,
+    "initial_state": "given",
+    "lengths": "full",
+}
+"""Columns of a case that version 1 did not have, and what all of its cases were."""
+
+
+def _from_1(document: dict[str, Any]) -> dict[str, Any]:
+    entries = [*_items(document, "benchmarks"), *_items(document["rnnbench"], "not_measured")]
+    for entry in entries:
+        extra = entry.get("extra_info")
+        holder = extra.get("rnnbench") if isinstance(extra, dict) else entry
+        case = holder.get("case") if isinstance(holder, dict) else None
+        if isinstance(holder, dict) and isinstance(case, dict):
+            holder["case"] = {**_SINCE_2, **case}
+    return document
+
+
+def _items(holder: dict[str, Any], key: str) -> list[dict[str, Any]]:
+    found = holder.get(key)
+    return [entry for entry in found if isinstance(entry, dict)] if isinstance(found, list) else []
+
+
+UPGRADES: dict[int, Upgrade] = {1: _from_1}
+"""By schema version, what makes a document of that version one of the next."""
 
 
 def upgraded(document: Any) -> Any:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from rnnbench.cases import DEFAULT_ENVIRONMENT, Case, builtin_implementations, builtin_workloads
 from rnnbench.errors import UserError
-from rnnbench.schema import CASE_COLUMNS, CELLS, DTYPES, LAYOUTS, PASSES
+from rnnbench.schema import CASE_COLUMNS, CELLS, DTYPES, LAYOUTS, PASSES, VARIANTS
 
 SIZES = ("seq_len", "batch", "input_size", "hidden_size", "num_layers", "threads")
 NAMES = ("implementation", "workload", "environment")
@@ -48,7 +48,7 @@ cases = st.builds(
 class TestValidation:
     @pytest.mark.parametrize("column", CASE_COLUMNS, ids=lambda column: column.name)
     def test_every_column_refuses_another_type_and_names_itself(self, column):
-        wrong = {str: 3, int: "3", bool: 1}[column.type]
+        wrong = {str: 3, int: "3", bool: 1, float: 0}[column.type]
         with pytest.raises(UserError, match=f"column '{column.name}' is {wrong!r}; it must be of"):
             with_column(column.name, wrong)
 
@@ -198,4 +198,9 @@ def test_builtin_names_are_the_files_without_the_oracle():
     assert "nn_rnn" in names
     assert "reference" not in names
     assert not [name for name in names if name.startswith("_")]
-    assert builtin_workloads() == ("layer",)
+    found = builtin_workloads()
+    assert {"layer", "many_to_one", "one_to_many", "encoder_decoder", "training"} < set(found)
+    assert found.index("many_to_one.every_step") == found.index("many_to_one") + 1
+    assert {name for name in found if "." in name} == {
+        f"{family}.{variant}" for family, several in VARIANTS.items() for variant in several
+    }

@@ -20,8 +20,9 @@ import torch
 from torch import Tensor
 
 from rnnbench.cases import Case
-from rnnbench.implementations.reference import Expected, oracle
+from rnnbench.implementations.reference import oracle
 from rnnbench.worker.data import Data
+from rnnbench.worker.expected import Expected
 
 __all__ = ["ExpectedStep", "expected_step"]
 
@@ -42,7 +43,7 @@ def expected_step(case: Case, weights: list[Tensor], x: Tensor, labels: Tensor) 
     *layer, head, bias = (w.detach().cpu().to(torch.float64) for w in weights)
     state = torch.zeros(1, case.batch, case.hidden_size, dtype=torch.float64)
     forward = _layer(case, layer, x, state)
-    h, h_variance = forward.h_n[-1], forward.deviations["h_n"][-1] ** 2
+    h, h_variance = forward.outputs["h_n"][-1], forward.deviations["h_n"][-1] ** 2
 
     unit = torch.finfo(getattr(torch, case.dtype)).eps / 2
     over_state = unit**2 * (case.hidden_size / 2 + 3)
@@ -89,4 +90,4 @@ def _layer(case: Case, weights: list[Tensor], x: Tensor, grad_h_n: Tensor) -> Ex
     """The layer's results and gradients, the loss taking its last state alone."""
     output = torch.zeros(*x.shape[:2], case.hidden_size, dtype=torch.float64)
     state = torch.zeros_like(grad_h_n)
-    return oracle(case, Data(tuple(weights), x, state, output, grad_h_n))
+    return oracle(case, Data(tuple(weights), x, (state,), output, (grad_h_n,)))

@@ -11,7 +11,7 @@ from typing import Any
 
 from rnnbench.cases import Case, builtin_workloads
 from rnnbench.errors import UserError
-from rnnbench.schema import CELLS, DTYPES, LAYOUTS, PASSES
+from rnnbench.schema import CELLS, DTYPES, INITIAL_STATES, LAYOUTS, LENGTHS, PASSES
 
 __all__ = [
     "ALL",
@@ -27,7 +27,7 @@ __all__ = [
     "quoted",
 ]
 
-Value = str | int | bool
+Value = str | int | float | bool
 
 ALL = "all"
 """For ``implementation`` every one that there is, for ``threads`` the cores that can be used."""
@@ -49,7 +49,7 @@ class Axis:
 
     name: str
     option: str
-    type: type[str] | type[int] | type[bool]
+    type: type[str] | type[int] | type[float] | type[bool]
     noun: str
     help: str
     example: tuple[Value, ...]
@@ -70,6 +70,8 @@ class Axis:
             return "true or false"
         if self.type is str:
             return "names"
+        if self.type is float:
+            return "numbers of 0 or more, below 1"
         numbers = f"whole numbers of {self.least} or more"
         return " or ".join([numbers, *(quoted(word) for word in self.words)])
 
@@ -102,8 +104,8 @@ AXES: dict[str, Axis] = {
             "workload",
             str,
             "workload",
-            "what is done with the layer",
-            ("layer",),
+            "what is done with the layer: " + ", ".join(builtin_workloads()),
+            ("layer", "many_to_one"),
             known=builtin_workloads,
         ),
         Axis(
@@ -135,6 +137,40 @@ AXES: dict[str, Axis] = {
             "value",
             "whether each layer also runs in reverse: true, false",
             (False, True),
+        ),
+        Axis(
+            "bias",
+            "bias",
+            bool,
+            "value",
+            "whether each step adds biases: true, false",
+            (True, False),
+        ),
+        Axis(
+            "dropout",
+            "dropout",
+            float,
+            "share",
+            "shares of the outputs between layers that training drops",
+            (0.0, 0.2),
+        ),
+        Axis(
+            "initial_state",
+            "initial-state",
+            str,
+            "initial state",
+            "the state to begin with: " + ", ".join(INITIAL_STATES),
+            INITIAL_STATES,
+            known=lambda: INITIAL_STATES,
+        ),
+        Axis(
+            "lengths",
+            "lengths",
+            str,
+            "distribution of lengths",
+            "how the valid lengths of a batch are distributed: " + ", ".join(LENGTHS),
+            LENGTHS,
+            known=lambda: LENGTHS,
         ),
         Axis(
             "layout",
@@ -207,7 +243,13 @@ def check_values(axis: Axis, values: Iterable[Any], place: Place) -> tuple[Value
 def _check_value(axis: Axis, value: Any, place: Place) -> Value:
     if isinstance(value, str) and value in axis.words:
         return value
-    if type(value) is not axis.type or (type(value) is int and value < axis.least):
+    if axis.type is float and type(value) is int:
+        value = float(value)
+    if (
+        type(value) is not axis.type
+        or (type(value) is int and value < axis.least)
+        or (type(value) is float and not 0 <= value < 1)
+    ):
         raise UserError(
             f"{place.subject} holds {quoted(value)}; it takes {axis.takes}, such as {place.example}"
         )
@@ -277,6 +319,8 @@ def _from_text(axis: Axis, text: str) -> Value:
     # Longer numbers are no sizes, and Python refuses to read the very long ones.
     if axis.type is int and re.fullmatch(r"[+-]?[0-9]{1,18}", text):
         return int(text)
+    if axis.type is float and re.fullmatch(r"[0-9]{0,3}\.?[0-9]{1,18}", text):
+        return float(text)
     return text
 
 

@@ -1,31 +1,41 @@
 """Ways to compute a recurrent layer: one file each, one contract, one registry (worker side).
 
 The contract. An implementation is a function ``build(case, weights)`` that returns a *layer*: a
-callable with the signature of ``torch.nn.RNN``'s forward,
+callable of flat arguments and results,
 
-    layer(x, h0) -> (output, h_n)
+    layer(x, h0) -> (output, h_n)               rnn_tanh, rnn_relu, gru
+    layer(x, h0, c0) -> (output, h_n, c_n)      lstm
+    layer(x) -> the same                        where ``case.initial_state`` is "zero"
 
     x       (T, B, I), or (B, T, I) where ``case.batch_first``; not contiguous in `batch_first_view`
-    h0      (L * D, B, H), D = 2 for a bidirectional layer, else 1
+    h0, c0  (L * D, B, H), D = 2 for a bidirectional layer, else 1; the layer makes its own zeros
     output  (T, B, D * H), or (B, T, D * H) where ``case.batch_first``
-    h_n     (L * D, B, H)
+    h_n, c_n  (L * D, B, H)
 
-``weights`` is a flat list in the order of ``nn.RNN``'s parameters: for each layer and in it for
-each direction ``w_ih`` (H, I or D * H), ``w_hh`` (H, H), ``b_ih`` (H), ``b_hh`` (H). They are leaf
-tensors that require gradients, on the case's device and of its dtype. The layer uses these very
-tensors, or holds its own copies and lists them, in the same order, in an attribute ``weights`` (as
-``nn_rnn`` does), because their gradients are verified and a training step changes them.
+``weights`` is a flat list in the order of ``torch.nn``'s parameters: for each layer and in it for
+each direction ``w_ih`` (G * H, I or D * H), ``w_hh`` (G * H, H) and, where ``case.bias``, ``b_ih``
+and ``b_hh`` (G * H). G is 1, for an LSTM 4 (gates i, f, g, o) and for a GRU 3 (r, z, n), in the
+order and by the formulas of ``torch.nn``. They are leaf tensors that require gradients, on the
+case's device and of its dtype. The layer uses these very tensors, or holds its own copies and lists
+them, in the same order, in an attribute ``weights`` (as ``nn_rnn`` does), because their gradients
+are verified and a training step changes them.
 
 One layer serves every pass of a setting, so it is called with autograd and in inference mode, and
-does not look at ``case.pass_``.
+does not look at ``case.pass_``. Where autograd is on it trains: dropout acts there, on what one
+layer hands to the next, and nowhere else. For a dtype that begins with ``autocast_``, weights and
+inputs are float32, and the layer is called under ``torch.autocast``.
 
-``unsupported(case)`` returns why a case cannot be done, or None. A case that is refused there is
-recorded with that reason. ``compiler`` names what compiles in the build or in a first call: its
-seconds are recorded, and an error of the compiler itself counts as unsupported by this version.
-``"inductor"`` is started on something trivial before, so that no case pays for its start.
+``cells`` and ``options`` say what it can do: a case with another cell, or with a value of the
+columns ``bias``, ``dropout`` or ``initial_state`` that is not the usual one, is refused in its name
+unless they are listed. ``unsupported(case)`` returns why a case cannot be done, or None. A case
+that is refused there is recorded with that reason. ``compiler`` names what compiles in the build or
+in a first call: its seconds are recorded, and an error of the compiler itself counts as unsupported
+by this version. ``"inductor"`` is started on something trivial before, so that no case pays for its
+start.
 
 A plug-in is a file of the same form that imports ``implementation`` and, if it likes, the helpers
-``stacked``, ``step_by_step``, ``one_step`` and ``activation`` from here.
+``stacked``, ``step_by_step``, ``one_step`` and ``activation`` from here. What it builds with
+``stacked`` can have an initial state of zero and dropout; a step gets None for biases that are off.
 """
 
 from __future__ import annotations
@@ -38,9 +48,11 @@ from torch import Tensor
 
 from rnnbench.cases import Case, builtin_implementations
 from rnnbench.errors import UserError
-from rnnbench.implementations._layers import activation, one_step, stacked, step_by_step
+from rnnbench.implementations._cells import activation, one_step, step_by_step
+from rnnbench.implementations._layers import stacked
 
 __all__ = [
+    "OPTIONS",
     "Build",
     "Implementation",
     "Layer",
@@ -53,8 +65,18 @@ __all__ = [
     "step_by_step",
 ]
 
-Layer = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+Layer = Callable[..., tuple[Tensor, ...]]
 Build = Callable[[Case, Sequence[Tensor]], Layer]
+
+_REFUSALS = {
+    "bias": "always adds biases",
+    "dropout": "has no dropout between layers",
+    "initial_state": "must be given an initial state",
+}
+OPTIONS = tuple(_REFUSALS)
+"""Columns of a case whose unusual values an implementation must list to get."""
+
+_USUAL = Case().columns()
 
 
 def _always(case: Case) -> str | None:
@@ -69,6 +91,7 @@ class Implementation:
     build: Build
     description: str
     cells: tuple[str, ...] = ("rnn_tanh", "rnn_relu")
+    options: tuple[str, ...] = ()
     compiler: str = ""
     trains: bool = True
     check: Callable[[Case], str | None] = _always
@@ -77,6 +100,11 @@ class Implementation:
         """Why this case cannot be done here, in one clause; None where it can."""
         if case.cell not in self.cells:
             return f"{self.name} has no {case.cell} cell"
+        for option, refusal in _REFUSALS.items():
+            if option not in self.options and getattr(case, option) != _USUAL[option]:
+                return f"{self.name} {refusal}"
+        if case.dropout and case.num_layers == 1:
+            return "dropout acts between layers, and there is one"
         if not self.trains and case.pass_ != "inference":
             return f"{self.name} computes no gradients; use the inference pass"
         return self.check(case)
@@ -90,6 +118,7 @@ def implementation(
     description: str,
     *,
     cells: tuple[str, ...] = ("rnn_tanh", "rnn_relu"),
+    options: tuple[str, ...] = (),
     compiler: str = "",
     trains: bool = True,
     unsupported: Callable[[Case], str | None] = _always,
@@ -97,14 +126,27 @@ def implementation(
     """Register the decorated ``build`` function as an implementation.
 
     Raises:
-        UserError: the name is taken.
+        UserError: the name is taken, or an option is none.
     """
 
     def register(build: Build) -> Build:
         if name in _registry or name == "reference":
             raise UserError(f"implementation {name!r} is registered already; choose another name")
+        for option in options:
+            if option not in OPTIONS:
+                raise UserError(
+                    f"implementation {name!r} lists the option {option!r}; there are "
+                    f"{', '.join(OPTIONS)}"
+                )
         _registry[name] = Implementation(
-            name, build, description, tuple(cells), compiler, trains, unsupported
+            name=name,
+            build=build,
+            description=description,
+            cells=tuple(cells),
+            options=tuple(options),
+            compiler=compiler,
+            trains=trains,
+            check=unsupported,
         )
         return build
 

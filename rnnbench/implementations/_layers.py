@@ -1,4 +1,4 @@
-"""What implementations share: one step, loops over steps, layers and directions, and compilers."""
+"""What implementations share: layers of many directions, torch.nn's modules, and compilers."""
 
 from __future__ import annotations
 
@@ -15,122 +15,67 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import linear
+from torch.nn.functional import dropout
 
 from rnnbench.cases import Case
+from rnnbench.implementations._cells import OneDirection
 
 if TYPE_CHECKING:  # the contract's module hands these helpers on to plug-ins
     from rnnbench.implementations import Layer
 
 __all__ = [
-    "OneDirection",
-    "Step",
-    "activation",
     "by_mode",
     "compiled",
     "fresh_code",
-    "hoisted",
     "nn_layer",
-    "one_step",
     "scripted",
     "stacked",
-    "step_by_step",
+    "why_no_masks",
+    "why_no_module",
     "why_not_compiled",
+    "why_not_compiled_whole",
     "why_not_scripted",
 ]
 
-Step = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
-"""``step(x_t, h, w_ih, w_hh, b_ih, b_hh)``: x_t (B, features), h (B, H) -> next h (B, H)."""
-
-OneDirection = Callable[
-    [Tensor, Tensor, Tensor, Tensor, Tensor, Tensor],
-    list[Tensor] | Tensor,
-]
-"""``run(x, h, w_ih, w_hh, b_ih, b_hh)``: x (T, B, features), h (B, H) -> the T states.
-
-The states are a list of T tensors (B, H) or one tensor (T, B, H).
-"""
-
-
-def activation(case: Case) -> Callable[[Tensor], Tensor]:
-    """φ of the case's cell: tanh or relu."""
-    return {"rnn_tanh": torch.tanh, "rnn_relu": torch.relu}[case.cell]
-
-
-def one_step(case: Case) -> Step:
-    """The cell as a user writes it: φ(W_ih x_t + b_ih + W_hh h + b_hh)."""
-    phi = activation(case)
-
-    # TorchScript compiles this very function, so it keeps to what TorchScript can read.
-    def step(
-        x_t: Tensor, h: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor
-    ) -> Tensor:
-        return phi(linear(x_t, w_ih, b_ih) + linear(h, w_hh, b_hh))
-
-    return step
-
-
-def step_by_step(
-    step: Step,
-) -> Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor], list[Tensor]]:
-    """One direction as a loop that calls ``step`` for each time step."""
-
-    # unbind, not x[t]: the backward of T indexings would fill T tensors as large as x with zeros.
-    def run(
-        x: Tensor, h: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor
-    ) -> list[Tensor]:
-        states: list[Tensor] = []
-        for x_t in x.unbind(0):
-            h = step(x_t, h, w_ih, w_hh, b_ih, b_hh)
-            states.append(h)
-        return states
-
-    return run
-
-
-def hoisted(case: Case) -> OneDirection:
-    """One direction whose input projections, and both biases, come first, in one product."""
-    phi = activation(case)
-
-    def run(
-        x: Tensor, h: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor
-    ) -> list[Tensor]:
-        recurrent = w_hh.t()
-        states = []
-        for projected in linear(x, w_ih, b_ih + b_hh).unbind(0):
-            h = phi(torch.addmm(projected, h, recurrent))
-            states.append(h)
-        return states
-
-    return run
-
 
 def stacked(case: Case, weights: Sequence[Tensor], run: OneDirection) -> Layer:
-    """A whole layer, of L layers, D directions and the case's layout, from one direction's loop."""
+    """A whole layer, of L layers, D directions and the case's layout, from one direction's loop.
+
+    With dropout between layers where autograd is on: without it nobody trains.
+    """
     batch_first = case.batch_first
     directions = case.directions
     num_layers = case.num_layers
     sequence_dim = 1 if batch_first else 0
+    parts = 4 if case.bias else 2
+    no_bias = [] if case.bias else [None, None]
+    states = len(case.states)
 
-    def layer(x: Tensor, h0: Tensor) -> tuple[Tensor, Tensor]:
+    def layer(x: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
         inputs = x.transpose(0, 1) if batch_first else x
+        zeros = [] if state else [inputs.new_zeros(case.batch, case.hidden_size)] * states
         final = []
         for index in range(num_layers):
             dim = sequence_dim if index == num_layers - 1 else 0
             outputs = []
             for direction in range(directions):
                 k = index * directions + direction
-                steps = run(
-                    inputs.flip(0) if direction else inputs, h0[k], *weights[4 * k : 4 * k + 4]
+                steps, last = run(
+                    inputs.flip(0) if direction else inputs,
+                    zeros or [part[k] for part in state],
+                    *weights[parts * k : parts * (k + 1)],
+                    *no_bias,
                 )
-                final.append(steps[-1])
+                final.append(last)
                 if isinstance(steps, Tensor):
                     ordered = steps.flip(0) if direction else steps
                     outputs.append(ordered.transpose(0, 1) if dim else ordered)
                 else:
                     outputs.append(torch.stack(steps[::-1] if direction else steps, dim))
             inputs = outputs[0] if directions == 1 else torch.cat(outputs, -1)
-        return inputs, torch.stack(final)
+            if case.dropout and index < num_layers - 1 and torch.is_grad_enabled():
+                inputs = dropout(inputs, case.dropout)
+        return inputs, *(torch.stack([last[part] for last in final]) for part in range(states))
 
     return layer
 
@@ -138,19 +83,19 @@ def stacked(case: Case, weights: Sequence[Tensor], run: OneDirection) -> Layer:
 class _ByMode:
     """A layer that is made once for calls with autograd and once for calls without."""
 
-    def __init__(self, make: Callable[[Tensor, Tensor], Layer]) -> None:
+    def __init__(self, make: Callable[..., Layer]) -> None:
         self._make = make
         self._made: dict[bool, Layer] = {}
 
-    def __call__(self, x: Tensor, h0: Tensor) -> tuple[Tensor, Tensor]:
+    def __call__(self, x: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
         autograd = torch.is_grad_enabled()
         if autograd not in self._made:
-            self._made[autograd] = self._make(x, h0)
-        return self._made[autograd](x, h0)
+            self._made[autograd] = self._make(x, *state)
+        return self._made[autograd](x, *state)
 
 
-def by_mode(make: Callable[[Tensor, Tensor], Layer]) -> Layer:
-    """A layer for what adapts to its first call: ``make(x, h0)`` runs in the first call of a mode.
+def by_mode(make: Callable[..., Layer]) -> Layer:
+    """A layer for what adapts to its first call: ``make(x, *state)`` runs in a mode's first call.
 
     One layer serves inference and training. TorchScript's executor specialises itself on its first
     calls and a CUDA graph records one of them, so they need one layer for each mode. What is done
@@ -162,38 +107,96 @@ def by_mode(make: Callable[[Tensor, Tensor], Layer]) -> Layer:
 def nn_layer(
     case: Case,
     weights: Sequence[Tensor],
-    wrap: Callable[[torch.nn.RNN], Layer] = lambda module: module,
+    wrap: Callable[[torch.nn.RNNBase], Any] = lambda module: module,
 ) -> Layer:
-    """``wrap`` of a ``torch.nn.RNN`` that holds copies of the weights, listed in ``weights``.
+    """``wrap`` of torch.nn's module for the cell, with copies of the weights in ``weights``.
 
     Copies, because on CUDA its parameters are parts of one flat buffer, as cuDNN wants them. There
     calls without autograd go to a twin in evaluation mode that shares the parameters, as a user
     would have it: in training mode cuDNN also stores what its backward needs. On a CPU the mode
-    changes nothing, so there it is the bare module.
+    changes nothing without dropout, so there it is the bare module.
     """
-    module = torch.nn.RNN(
-        case.input_size,
-        case.hidden_size,
-        case.num_layers,
-        nonlinearity=case.cell.removeprefix("rnn_"),
-        batch_first=case.batch_first,
-        bidirectional=case.bidirectional,
-        device=case.device,
-        dtype=getattr(torch, case.dtype),
-    )
+    module = _module(case)
     own = list(module.parameters())
     with torch.no_grad():
         for parameter, weight in zip(own, weights, strict=True):
             parameter.copy_(weight)
-    if case.device == "cpu":
-        layer = wrap(module)
+    flat = _flat if case.cell == "lstm" else _as_it_is
+    if case.device == "cpu" and not case.dropout:
+        layer = flat(wrap(module))
     else:
         layer = by_mode(
-            lambda x, h0: wrap(module if torch.is_grad_enabled() else copy.copy(module).eval())
+            lambda x, *state: flat(
+                wrap(module if torch.is_grad_enabled() else copy.copy(module).eval())
+            )
         )
     # In the instance's dictionary, past torch's own setattr, which looks for modules and tensors.
     layer.__dict__["weights"] = own
     return layer
+
+
+def _module(case: Case) -> torch.nn.RNNBase:
+    options = {
+        "bias": case.bias,
+        "batch_first": case.batch_first,
+        "dropout": case.dropout,
+        "bidirectional": case.bidirectional,
+        "device": case.device,
+        "dtype": getattr(torch, case.stored_dtype),
+    }
+    sizes = case.input_size, case.hidden_size, case.num_layers
+    if case.cell == "lstm":
+        return torch.nn.LSTM(*sizes, **options)
+    if case.cell == "gru":
+        return torch.nn.GRU(*sizes, **options)
+    return torch.nn.RNN(*sizes, nonlinearity=case.cell.removeprefix("rnn_"), **options)
+
+
+def _flat(module: Callable[..., Any]) -> Layer:
+    """An nn.LSTM, which takes and returns its two states as a pair, by the contract."""
+
+    def layer(x: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+        output, final = module(x, state) if state else module(x)
+        return output, *final
+
+    return layer
+
+
+def _as_it_is(module: Callable[..., Any]) -> Layer:
+    return module
+
+
+def why_no_module(case: Case) -> str | None:
+    """Why torch.nn's module cannot do a case here; None where it can."""
+    if not case.autocast:
+        return None
+    refusal = _refusal_of_autocast(case.cell, torch.device(case.device).type, case.computed_dtype)
+    return refusal and (
+        f"torch.nn's {case.cell} under autocast to {case.computed_dtype} raises in torch "
+        f"{torch.__version__} here: {refusal}"
+    )
+
+
+@functools.lru_cache
+def _refusal_of_autocast(cell: str, device: str, dtype: str) -> str | None:
+    # oneDNN takes float16 only on some processors, and PyTorch asks it for an LSTM on all of them.
+    module = _module(Case(cell=cell, device=device, input_size=2, hidden_size=2))
+    try:
+        with torch.autocast(device, dtype=getattr(torch, dtype)):
+            module(torch.zeros(1, 1, 2, device=device))
+    except RuntimeError as error:
+        return str(error).partition(". ")[0]
+    return None
+
+
+def why_no_masks(case: Case, who: str) -> str | None:
+    """Why dropout cannot be verified where ``who`` draws the masks; None without dropout."""
+    if not case.dropout:
+        return None
+    return (
+        f"{who} draws the masks of dropout in its own way, so they cannot be drawn again, and a "
+        "right result could not be told from a wrong one"
+    )
 
 
 def fresh_code(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -239,12 +242,17 @@ def why_not_compiled(case: Case) -> str | None:
     return None
 
 
+def why_not_compiled_whole(case: Case) -> str | None:
+    """Why a whole layer cannot be compiled, dropout included; None where it can."""
+    return why_no_masks(case, "torch.compile") or why_not_compiled(case)
+
+
 @functools.lru_cache(maxsize=1)
 def _refusal_of_torch_compile() -> str | None:
     # Which Pythons a version supports is its own knowledge, and it says so before it compiles:
     # 2.1 to 2.3 refuse Python 3.12, 2.4 and 2.5 refuse 3.13, 2.6 to 2.9 refuse 3.14.
     try:
-        torch.compile(fresh_code(activation))
+        torch.compile(fresh_code(_as_it_is))
     except RuntimeError as error:
         return str(error)
     return None

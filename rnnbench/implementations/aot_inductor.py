@@ -16,14 +16,10 @@ import torch
 from torch import Tensor
 
 from rnnbench.cases import Case
-from rnnbench.implementations import Layer, implementation
-from rnnbench.implementations._layers import (
-    by_mode,
-    one_step,
-    stacked,
-    step_by_step,
-    why_not_compiled,
-)
+from rnnbench.implementations import OPTIONS, Layer, implementation
+from rnnbench.implementations._cells import one_step, step_by_step
+from rnnbench.implementations._layers import by_mode, stacked, why_not_compiled
+from rnnbench.schema import CELLS
 
 __all__ = ["build"]
 
@@ -37,10 +33,11 @@ class _Module(torch.nn.Module):
             torch.nn.Parameter(weight.detach().clone(), requires_grad=False) for weight in weights
         )
         self.own = own
-        self._layer = stacked(case, list(own), step_by_step(one_step(case)))
+        run = step_by_step(one_step(case), len(case.states))
+        self._layer = stacked(case, list(own), run)
 
-    def forward(self, x: Tensor, h0: Tensor) -> tuple[Tensor, Tensor]:
-        return self._layer(x, h0)
+    def forward(self, x: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+        return self._layer(x, *state)
 
 
 def _unsupported(case: Case) -> str | None:
@@ -52,16 +49,18 @@ def _unsupported(case: Case) -> str | None:
 @implementation(
     "aot_inductor",
     "loop compiled ahead of time by AOTInductor",
+    cells=CELLS,
+    options=OPTIONS,
     compiler="inductor",
     trains=False,
     unsupported=_unsupported,
 )
 def build(case: Case, weights: Sequence[Tensor]) -> Layer:
     """The layer; see `rnnbench.implementations` for the contract."""
-    return by_mode(lambda x, h0: _ahead_of_time(case, weights, x, h0))
+    return by_mode(lambda x, *state: _ahead_of_time(case, weights, x, *state))
 
 
-def _ahead_of_time(case: Case, weights: Sequence[Tensor], x: Tensor, h0: Tensor) -> Layer:
+def _ahead_of_time(case: Case, weights: Sequence[Tensor], *inputs: Tensor) -> Layer:
     cache = Path(os.environ.get("TORCHINDUCTOR_CACHE_DIR") or tempfile.gettempdir())
     cache.mkdir(parents=True, exist_ok=True)
     # A folder of its own: weights are part of the artefact, and a name made from the code alone
@@ -70,7 +69,7 @@ def _ahead_of_time(case: Case, weights: Sequence[Tensor], x: Tensor, h0: Tensor)
     # Export traces with its own modes; inference tensors would not survive it.
     with torch.inference_mode(False), torch.no_grad():
         module = _Module(case, weights).eval()
-        example = (x.detach().clone(), h0.detach().clone())
+        example = tuple(given.detach().clone() for given in inputs)
         if hasattr(torch._inductor, "aoti_load_package"):
             program = torch.export.export(module, example)
             package = torch._inductor.aoti_compile_and_package(

@@ -10,14 +10,10 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from rnnbench.cases import Case
-from rnnbench.implementations import Layer, implementation
-from rnnbench.implementations._layers import (
-    compiled,
-    one_step,
-    stacked,
-    step_by_step,
-    why_not_compiled,
-)
+from rnnbench.implementations import OPTIONS, Layer, implementation
+from rnnbench.implementations._cells import one_step, step_by_step
+from rnnbench.implementations._layers import compiled, stacked, why_not_compiled
+from rnnbench.schema import CELLS
 
 __all__ = ["build"]
 
@@ -25,9 +21,11 @@ __all__ = ["build"]
 @implementation(
     "compiled_cell",
     "torch.compile of the cell, loop in Python",
+    cells=CELLS,
+    options=OPTIONS,
     compiler="inductor",
     unsupported=why_not_compiled,
 )
 def build(case: Case, weights: Sequence[Tensor]) -> Layer:
     """The layer; see `rnnbench.implementations` for the contract."""
-    return stacked(case, weights, step_by_step(compiled(one_step(case))))
+    return stacked(case, weights, step_by_step(compiled(one_step(case)), len(case.states)))

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from rnnbench.cases import Case
-from rnnbench.implementations import Layer, implementation
-from rnnbench.implementations._layers import compiled, hoisted, stacked, why_not_compiled
+from rnnbench.implementations import OPTIONS, Layer, implementation
+from rnnbench.implementations._cells import hoisted
+from rnnbench.implementations._layers import compiled, stacked, why_not_compiled_whole
+from rnnbench.schema import CELLS
 
 __all__ = ["build"]
 
@@ -16,8 +18,10 @@ __all__ = ["build"]
 @implementation(
     "compiled_hoisted_loop",
     "torch.compile of the loop, input projections first",
+    cells=CELLS,
+    options=OPTIONS,
     compiler="inductor",
-    unsupported=why_not_compiled,
+    unsupported=why_not_compiled_whole,
 )
 def build(case: Case, weights: Sequence[Tensor]) -> Layer:
     """The layer; see `rnnbench.implementations` for the contract."""

@@ -7,13 +7,17 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from rnnbench.cases import Case
-from rnnbench.implementations import Layer, implementation
-from rnnbench.implementations._layers import hoisted, stacked
+from rnnbench.implementations import OPTIONS, Layer, implementation
+from rnnbench.implementations._cells import hoisted
+from rnnbench.implementations._layers import stacked
+from rnnbench.schema import CELLS
 
 __all__ = ["build"]
 
 
-@implementation("hoisted_loop", "loop in Python, input projections first")
+@implementation(
+    "hoisted_loop", "loop in Python, input projections first", cells=CELLS, options=OPTIONS
+)
 def build(case: Case, weights: Sequence[Tensor]) -> Layer:
     """The layer; see `rnnbench.implementations` for the contract."""
     return stacked(case, weights, hoisted(case))

@@ -7,13 +7,15 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from rnnbench.cases import Case
-from rnnbench.implementations import Layer, implementation
-from rnnbench.implementations._layers import one_step, stacked, step_by_step
+from rnnbench.implementations import OPTIONS, Layer, implementation
+from rnnbench.implementations._cells import one_step, step_by_step
+from rnnbench.implementations._layers import stacked
+from rnnbench.schema import CELLS
 
 __all__ = ["build"]
 
 
-@implementation("python_loop", "loop over steps in Python")
+@implementation("python_loop", "loop over steps in Python", cells=CELLS, options=OPTIONS)
 def build(case: Case, weights: Sequence[Tensor]) -> Layer:
     """The layer; see `rnnbench.implementations` for the contract."""
-    return stacked(case, weights, step_by_step(one_step(case)))
+    return stacked(case, weights, step_by_step(one_step(case), len(case.states)))

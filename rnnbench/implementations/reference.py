@@ -1,6 +1,7 @@
-"""``reference``: the formula in float64, forward and backward by hand: the oracle; never timed.
+"""``reference``: the oracle, never timed: of the simple cells the formula by hand, in float64.
 
-For each layer and direction, with φ tanh or relu and h_0 the initial state:
+`rnnbench.implementations._formulas` has the other cells and the options. Of the simple cells, for
+each layer and direction, with φ tanh or relu and h_0 the given state:
 
     a_t = W_ih x_t + b_ih + W_hh h_{t-1} + b_hh,    h_t = φ(a_t)
 
@@ -24,24 +25,11 @@ import torch
 from torch import Tensor
 
 from rnnbench.cases import Case
+from rnnbench.implementations._formulas import oracle_of_formula, weight_names
 from rnnbench.worker.data import Data
+from rnnbench.worker.expected import Expected
 
-__all__ = ["Expected", "oracle"]
-
-
-@dataclass(frozen=True, eq=False)
-class Expected:
-    """What a case must give; every tensor is float64, on the CPU, shaped as the case's own.
-
-    ``gradients`` has the keys ``x``, ``h0`` and then ``nn.RNN``'s names of the weights, in the
-    order of the contract. ``deviations`` has those keys, ``output`` and ``h_n``: standard
-    deviations of the error that rounding in the case's dtype leads to, entry by entry.
-    """
-
-    output: Tensor
-    h_n: Tensor
-    gradients: dict[str, Tensor]
-    deviations: dict[str, Tensor]
+__all__ = ["oracle", "oracle_by_hand"]
 
 
 @dataclass(frozen=True)
@@ -109,7 +97,20 @@ class _Gradients:
 
 
 def oracle(case: Case, data: Data) -> Expected:
-    """What a case must give, computed in float64 on the CPU, whatever its device and dtype."""
+    """What a case must give, computed in float64 on the CPU, whatever its device and dtype.
+
+    The gradients have the keys ``x``, ``h0`` (and ``c0``) where a state is given, and then
+    ``torch.nn``'s names of the weights, in the order of the contract. Where dropout acts, what
+    inference must give has names of its own (`rnnbench.worker.masks.inferred_name`).
+    """
+    plain = case.bias and case.initial_state == "given" and not case.dropout and not case.autocast
+    if plain and case.cell in ("rnn_tanh", "rnn_relu"):
+        return oracle_by_hand(case, data)
+    return oracle_of_formula(case, data)
+
+
+def oracle_by_hand(case: Case, data: Data) -> Expected:
+    """The oracle of the simple cells with biases and a given state: see the module."""
     x, grad_output = _double(data.x), _double(data.grad_output)
     if case.batch_first:
         x, grad_output = x.transpose(0, 1), grad_output.transpose(0, 1)
@@ -153,7 +154,7 @@ def oracle(case: Case, data: Data) -> Expected:
 
     named = {"output": output, "h_n": _stack(h_n), "x": from_above}
     named["h0"] = _stack([g.h0 for g in gradients])
-    named |= zip(_weight_names(case), [w for g in gradients for w in g.weights], strict=True)
+    named |= zip(weight_names(case), [w for g in gradients for w in g.weights], strict=True)
     if case.batch_first:
         for name in ("output", "x"):
             estimate = named[name]
@@ -162,8 +163,7 @@ def oracle(case: Case, data: Data) -> Expected:
             )
     values = {name: estimate.value for name, estimate in named.items()}
     return Expected(
-        values.pop("output"),
-        values.pop("h_n"),
+        {name: values.pop(name) for name in ("output", "h_n")},
         values,
         {name: estimate.variance.sqrt() for name, estimate in named.items()},
     )
@@ -336,12 +336,3 @@ def _add(rounding: _Rounding, parts: list[_Estimate]) -> _Estimate:
 def _in_order(estimate: _Estimate, direction: int) -> _Estimate:
     """From the layer's time to a direction's own and back: direction 1 runs in reverse."""
     return estimate.flip() if direction else estimate
-
-
-def _weight_names(case: Case) -> list[str]:
-    return [
-        f"{part}_l{layer}{suffix}"
-        for layer in range(case.num_layers)
-        for suffix in ("", "_reverse")[: case.directions]
-        for part in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-    ]

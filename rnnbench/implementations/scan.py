@@ -9,19 +9,16 @@ from __future__ import annotations
 import importlib
 from collections.abc import Sequence
 from importlib.util import find_spec
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from rnnbench.cases import Case
-from rnnbench.implementations import Layer, implementation
-from rnnbench.implementations._layers import (
-    OneDirection,
-    compiled,
-    one_step,
-    stacked,
-    why_not_compiled,
-)
+from rnnbench.implementations import OPTIONS, Layer, implementation
+from rnnbench.implementations._cells import OneDirection, one_step
+from rnnbench.implementations._layers import compiled, stacked, why_not_compiled_whole
+from rnnbench.schema import CELLS
 
 __all__ = ["build"]
 
@@ -33,11 +30,18 @@ def _unsupported(case: Case) -> str | None:
     module = importlib.import_module("torch._higher_order_ops.scan")
     if case.pass_ != "inference" and not hasattr(module, "ScanAutogradOp"):
         return f"the scan of torch {torch.__version__} computes no gradients"
-    return why_not_compiled(case)
+    if case.autocast:
+        return "scan wants a state of the same dtype from step to step, and autocast changes it"
+    return why_not_compiled_whole(case)
 
 
 @implementation(
-    "scan", "torch.compile of the higher-order scan", compiler="inductor", unsupported=_unsupported
+    "scan",
+    "torch.compile of the higher-order scan",
+    cells=CELLS,
+    options=OPTIONS,
+    compiler="inductor",
+    unsupported=_unsupported,
 )
 def build(case: Case, weights: Sequence[Tensor]) -> Layer:
     """The layer; see `rnnbench.implementations` for the contract."""
@@ -49,12 +53,20 @@ def _scanned(case: Case) -> OneDirection:
 
     step = one_step(case)
 
-    def run(x: Tensor, h: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor) -> Tensor:
-        def combine(carry: Tensor, x_t: Tensor) -> tuple[Tensor, Tensor]:
-            state = step(x_t, carry, w_ih, w_hh, b_ih, b_hh)
-            return state, state.clone()  # scan forbids that its two results share memory
+    def run(
+        x: Tensor,
+        state: list[Tensor],
+        w_ih: Tensor,
+        w_hh: Tensor,
+        b_ih: Tensor | None,
+        b_hh: Tensor | None,
+    ) -> tuple[Tensor, list[Tensor]]:
+        def combine(carry: list[Tensor], x_t: Tensor) -> tuple[list[Tensor], Tensor]:
+            found: Any = step(x_t, *carry, w_ih, w_hh, b_ih, b_hh)
+            new = [found] if isinstance(found, Tensor) else list(found)
+            return new, new[0].clone()  # scan forbids that its two results share memory
 
-        states: Tensor = scan(combine, h, x)[1]
-        return states
+        final, outputs = scan(combine, state, x)
+        return outputs, final
 
     return run

@@ -11,15 +11,10 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from rnnbench.cases import Case
-from rnnbench.implementations import Layer, implementation
-from rnnbench.implementations._layers import (
-    by_mode,
-    one_step,
-    scripted,
-    stacked,
-    step_by_step,
-    why_not_scripted,
-)
+from rnnbench.implementations import OPTIONS, Layer, implementation
+from rnnbench.implementations._cells import one_step, step_by_step
+from rnnbench.implementations._layers import by_mode, scripted, stacked, why_not_scripted
+from rnnbench.schema import CELLS
 
 __all__ = ["build"]
 
@@ -27,9 +22,15 @@ __all__ = ["build"]
 @implementation(
     "torchscript_cell",
     "TorchScript cell, loop in Python",
+    cells=CELLS,
+    options=OPTIONS,
     compiler="torchscript",
     unsupported=why_not_scripted,
 )
 def build(case: Case, weights: Sequence[Tensor]) -> Layer:
     """The layer; see `rnnbench.implementations` for the contract."""
-    return by_mode(lambda x, h0: stacked(case, weights, step_by_step(scripted(one_step(case)))))
+
+    def make(x: Tensor, *state: Tensor) -> Layer:
+        return stacked(case, weights, step_by_step(scripted(one_step(case)), len(case.states)))
+
+    return by_mode(make)

@@ -322,10 +322,15 @@ class Engine:
 def baseline_of(run: CaseRun, group: Sequence[CaseRun], baseline: str) -> CaseRun | None:
     """The competitor that a case is compared with: the baseline in its own environment, or in the
     first environment that has it; None where nothing of that name was measured.
+
+    Of the variants of a workload it is the plain one, whose name has no dot, and of the ways to lay
+    out a batch of different lengths it is ``padded``, wherever these were measured.
     """
     found = [x for x in group if x.case.implementation == baseline and x.measured and x.blocks]
     own = [x for x in found if x.case.environment == run.case.environment]
-    candidates = own or found
+    candidates = sorted(
+        own or found, key=lambda x: ("." in x.case.workload, x.case.layout != "padded")
+    )
     return candidates[0] if candidates else None
 
 

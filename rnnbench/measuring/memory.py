@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rnnbench.cases import Case
+from rnnbench.schema import WIDTHS
 
 __all__ = ["available_memory", "largest_case", "replicates_that_fit"]
 
-_ITEM = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
-
-_STATES_KEPT = 8
+_KEPT = 4
+_KEPT_PER_GATE = 4
 """Copies of the T·B·H states that a layer in training is reckoned to hold: the output, what each
 step keeps for its gradient, and temporaries. An estimate for planning, not a measurement."""
 
@@ -45,8 +45,9 @@ def largest_case(cases: Sequence[Case]) -> int:
     """Bytes that the largest group of competitors is reckoned to need in one worker."""
     per_group: dict[Case, int] = {}
     for case in cases:
-        states = case.num_layers * case.directions * case.hidden_size * _STATES_KEPT
-        size = case.seq_len * case.batch * (case.input_size + states) * _ITEM[case.dtype]
+        kept = _KEPT + _KEPT_PER_GATE * case.gates
+        states = case.num_layers * case.directions * case.hidden_size * kept
+        size = case.seq_len * case.batch * (case.input_size + states) * WIDTHS[case.stored_dtype]
         per_group[case.group] = per_group.get(case.group, 0) + size
     return max(per_group.values(), default=0)
 

@@ -150,7 +150,8 @@ def _destination(axis: str) -> str:
 def pytest_configure(config: pytest.Config) -> None:
     """Declare the marker that a suite carries."""
     config.addinivalue_line(
-        "markers", "rnn_workload(name): a benchmark over the grid's cases of that workload"
+        "markers",
+        "rnn_workload(name): a benchmark over the grid's cases of that workload and its variants",
     )
 
 
@@ -237,8 +238,19 @@ def pytest_collection(session: pytest.Session) -> None:
         config.stash[_PLAN] = _make_plan(config)
 
 
+def pytest_pycollect_makeitem(collector: pytest.Collector, obj: object) -> list[Any] | None:
+    """Leave out suites that the grid has no case for: pytest would call each of them skipped."""
+    plan = collector.config.stash.get(_PLAN, None)
+    marks = getattr(obj, "pytestmark", None)
+    if plan is None or not isinstance(marks, list):
+        return None
+    families = {mark.args[0] for mark in marks if getattr(mark, "name", "") == "rnn_workload"}
+    known = {case.family for case in plan.cases}
+    return [] if families and not families & known else None
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Make one item of each case of a suite's workload."""
+    """Make one item of each case of a suite's workload, the workload's variants among them."""
     marker = metafunc.definition.get_closest_marker("rnn_workload")
     if marker is None:
         return
@@ -250,7 +262,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             pytrace=False,
         )
     plan = metafunc.config.stash[_PLAN]
-    cases = [case for case in plan.cases if case.workload == marker.args[0]]
+    cases = [case for case in plan.cases if case.family == marker.args[0]]
     metafunc.parametrize(_CASE, cases, ids=[case.id for case in cases])
 
 
@@ -258,7 +270,7 @@ def _selected(items: list[pytest.Item]) -> list[Case]:
     cases = []
     for item in items:
         callspec = getattr(item, "callspec", None)
-        if callspec is not None and _CASE in callspec.params:
+        if callspec is not None and isinstance(callspec.params.get(_CASE), Case):
             cases.append(callspec.params[_CASE])
     return cases
 

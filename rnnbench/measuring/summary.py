@@ -10,6 +10,7 @@ from rnnbench.cases import Case
 from rnnbench.measuring.engine import CaseRun, baseline_of, ratio_of
 from rnnbench.numbers import format_interval, format_rate, format_ratio, format_seconds
 from rnnbench.statistics import estimate_blocks
+from rnnbench.work import work_of
 
 __all__ = ["summary_lines"]
 
@@ -32,9 +33,13 @@ def _title(group: Case) -> str:
     c = group
     layers = f"L={c.num_layers}" + (" bidirectional" if c.bidirectional else "")
     threads = "1 thread" if c.threads == 1 else f"{c.threads} threads"
+    layout = c.layout if c.lengths == "full" else f"lengths {c.lengths}"
     return (
         f"{c.pass_}: {c.workload} {c.cell}, T={c.seq_len} B={c.batch} I={c.input_size} "
-        f"H={c.hidden_size} {layers}, {c.layout}, {c.dtype}, {c.device}, {threads}"
+        f"H={c.hidden_size} {layers}, {layout}, {c.dtype}, {c.device}, {threads}"
+        + ("" if c.bias else ", no bias")
+        + (f", dropout {c.dropout:g}" if c.dropout else "")
+        + (f", {c.initial_state} initial state" if c.initial_state != "given" else "")
         + (f", seed {c.seed}" if c.seed else "")
     )
 
@@ -52,8 +57,9 @@ def _table(members: Sequence[CaseRun], baseline: str, several: bool) -> Iterator
         elif base is not None:
             compared = ratio_of(base, run)
             ratio, interval = format_ratio(compared.ratio, compared.low, compared.high)
-        name = run.case.implementation + (f" @ {run.case.environment}" if several else "")
-        tokens = run.case.seq_len * run.case.batch / estimate.value
+        name = " ".join(filter(None, (run.case.implementation, _variant(run.case))))
+        name += f" @ {run.case.environment}" if several else ""
+        tokens = work_of(run.case)["tokens"] / estimate.value
         row = [
             name,
             format_seconds(estimate.value, estimate.low, estimate.high),
@@ -71,11 +77,18 @@ def _table(members: Sequence[CaseRun], baseline: str, several: bool) -> Iterator
         yield "  " + "  ".join(cells).rstrip()
 
 
+def _variant(case: Case) -> str:
+    """What tells a case from the others of its group, beside implementation and environment."""
+    parts = [case.workload.partition(".")[2]]
+    parts += [case.layout] if case.lengths != "full" else []
+    return " ".join(part for part in parts if part)
+
+
 def _not_measured(runs: Sequence[CaseRun]) -> Iterator[str]:
     reasons: dict[tuple[str, str, str], list[CaseRun]] = {}
     for run in runs:
         if not run.measured:
-            where = run.case.implementation
+            where = " ".join(filter(None, (run.case.implementation, _variant(run.case))))
             if len({x.case.environment for x in runs}) > 1:
                 where += f" @ {run.case.environment}"
             reasons.setdefault((run.status, where, run.reason), []).append(run)

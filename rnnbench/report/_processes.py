@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from rnnbench.report.groups import CASE_NAMES, COMPETITOR
 from rnnbench.report.ratios import Pairing, Ratio
 from rnnbench.results import MEASURED, Results
+from rnnbench.schema import LAYOUTS
 from rnnbench.statistics import middle_interval, side_interval, verdict_of
 
 __all__ = [
@@ -48,9 +49,7 @@ class Figures:
             name: frame[name].tolist() for name in ("run", *CASE_NAMES)
         }
         self.times: list[float] = frame["time"].tolist()
-        self._settings = list(
-            zip(*(self.columns[name] for name in ("run", *_SETTING)), strict=True)
-        )
+        self._grounds = _grounds(self.columns)
         self._results = results
         self._blocks: dict[float, list[ByProcess]] = {}
 
@@ -66,7 +65,7 @@ class Figures:
         """What `rnnbench.report.ratios.pairing_of` says."""
         if self.columns["run"][base] != self.columns["run"][new]:
             return "separate runs"
-        if self._settings[base] != self._settings[new]:
+        if self._grounds[base] != self._grounds[new]:
             return "same run"
         same = self.columns["environment"][base] == self.columns["environment"][new]
         return "same process" if same else "took turns"
@@ -83,6 +82,20 @@ class Figures:
         if quantile not in self._blocks:
             self._blocks[quantile] = _quantiles(self._results, quantile)
         return self._blocks[quantile]
+
+
+def _grounds(columns: dict[str, list[Any]]) -> list[tuple[Hashable, ...]]:
+    """For each row what it shares with those that it took turns with: `rnnbench.cases.Case.group`.
+
+    Without making a case of each row, which would take most of a report's time.
+    """
+    layouts = [
+        layout if lengths == "full" else LAYOUTS[0]
+        for layout, lengths in zip(columns["layout"], columns["lengths"], strict=True)
+    ]
+    families = [workload.partition(".")[0] for workload in columns["workload"]]
+    known = {**columns, "layout": layouts, "workload": families}
+    return list(zip(*(known[name] for name in ("run", *_SETTING)), strict=True))
 
 
 _KNOWN: WeakKeyDictionary[Results, Figures] = WeakKeyDictionary()

@@ -36,6 +36,10 @@ _LETTERS = {
     "num_layers": "L",
 }
 
+_USUAL = {"initial_state": "given", "lengths": "full"}
+_USUAL_WORDS = {"initial_state": "{} initial state", "lengths": "lengths {}"}
+"""What is said of these columns only where they hold something else."""
+
 
 def groups(
     frame: pd.DataFrame,
@@ -88,6 +92,12 @@ def setting_text(values: Mapping[str, Any], names: Sequence[str] = CASE_NAMES) -
             sizes.append(f"{_LETTERS[name]}={value}")
         elif name == "bidirectional":
             sizes += ["bidirectional"] if value else []
+        elif name == "bias":
+            words += [] if value else ["no bias"]
+        elif name == "dropout":
+            words += [f"dropout {value:g}"] if value else []
+        elif name in _USUAL:
+            words += [] if value == _USUAL[name] else [_USUAL_WORDS[name].format(value)]
         elif name == "threads":
             words.append("1 thread" if value == 1 else f"{value} threads")
         elif name == "seed":

@@ -68,7 +68,8 @@ def pairing_of(results: Results, base: int, new: int) -> Pairing:
     if frame.at[base, "run"] != frame.at[new, "run"]:
         return "separate runs"
     setting = [name for name in CASE_NAMES if name not in COMPETITOR]
-    if any(frame.at[base, name] != frame.at[new, name] for name in setting):
+    differ = any(frame.at[base, name] != frame.at[new, name] for name in setting)
+    if differ and results.case_of(base).group != results.case_of(new).group:
         return "same run"
     same = frame.at[base, "environment"] == frame.at[new, "environment"]
     return "same process" if same else "took turns"

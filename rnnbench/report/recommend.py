@@ -38,6 +38,10 @@ _SETTING: Mapping[str, Sequence[Any]] = {
     "cell": ("rnn_tanh",),
     "num_layers": (1,),
     "bidirectional": (False,),
+    "bias": (True,),
+    "dropout": (0.0,),
+    "initial_state": ("given",),
+    "lengths": ("full",),
     "device": ("cpu",),
     "dtype": ("float32",),
     "layout": ("time_major",),
@@ -66,6 +70,10 @@ def recommend(
     cell: str | None = None,
     num_layers: int | None = None,
     bidirectional: bool | None = None,
+    bias: bool | None = None,
+    dropout: float | None = None,
+    initial_state: str | None = None,
+    lengths: str | None = None,
 ) -> Recommendation:
     """Find the fastest implementations for a shape among those that were measured.
 
@@ -92,6 +100,10 @@ def recommend(
         "cell": cell,
         "num_layers": num_layers,
         "bidirectional": bidirectional,
+        "bias": bias,
+        "dropout": dropout,
+        "initial_state": initial_state,
+        "lengths": lengths,
     }
     wish = {
         "seq_len": seq_len,

@@ -41,11 +41,23 @@ def _recommend(
     ] = None,
     dtype: Annotated[str | None, typer.Option(metavar="NAME", help="float32, …")] = None,
     threads: Annotated[int | None, typer.Option(metavar="N", help="Threads on the CPU.")] = None,
-    cell: Annotated[str | None, typer.Option(metavar="NAME", help="rnn_tanh or rnn_relu.")] = None,
+    cell: Annotated[str | None, typer.Option(metavar="NAME", help="rnn_tanh, lstm, …")] = None,
     layers: Annotated[int | None, typer.Option(metavar="N", help="L, stacked layers.")] = None,
     bidirectional: Annotated[
         bool | None,
         typer.Option("--bidirectional/--one-direction", help="Whether it also runs in reverse."),
+    ] = None,
+    bias: Annotated[
+        bool | None, typer.Option("--bias/--no-bias", help="Whether each step adds biases.")
+    ] = None,
+    dropout: Annotated[
+        float | None, typer.Option(metavar="SHARE", help="What training drops between layers.")
+    ] = None,
+    initial_state: Annotated[
+        str | None, typer.Option(metavar="NAME", help="given or zero.")
+    ] = None,
+    lengths: Annotated[
+        str | None, typer.Option(metavar="NAME", help="full, or how lengths are distributed.")
     ] = None,
 ) -> None:
     """Name what is fastest for a shape, from measured shapes.
@@ -71,6 +83,10 @@ def _recommend(
         cell=cell,
         num_layers=layers,
         bidirectional=bidirectional,
+        bias=bias,
+        dropout=dropout,
+        initial_state=initial_state,
+        lengths=lengths,
     )
     for line in recommendation_lines(results, found):
         typer.echo(line)
@@ -120,14 +136,23 @@ def _sizes(sizes: object) -> str:
 
 def _assumption(found: Recommendation, column: str, values: tuple[object, ...]) -> str:
     from rnnbench.grids.axes import AXES
-    from rnnbench.report._words import joined, name
+    from rnnbench.report._words import joined
 
-    known = joined([name(value) for value in values], "or")
+    known = joined([_value(value) for value in values], "or")
     if column == "input_size":
         taken = f"{found.nearest.sizes['input_size']} at the nearest shape"
     else:
-        taken = name(found.setting[column])
+        taken = _value(found.setting[column])
     return f"--{AXES[column].option} was not given: {taken} is taken; measured are {known}."
+
+
+def _value(value: object) -> str:
+    """A value as its option takes it."""
+    from rnnbench.report._words import name
+
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else name(value)
 
 
 def _neighbour(

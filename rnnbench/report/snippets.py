@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from rnnbench.cases import Case, builtin_implementations
 
@@ -35,15 +36,15 @@ class Snippet:
 def snippet(case: Case, plugins: Sequence[str] = ()) -> Snippet:
     """The code that computes a case as its implementation does.
 
-    Layers that are stacked or bidirectional are built by rnnbench's own implementation, as are
-    those of plug-ins, whose files ``plugins`` names; all others need nothing but PyTorch. The code
-    is for the forward direction; gradients come as always, by ``output.backward(…)``.
+    Loops over layers that are stacked or bidirectional, have gates, no biases or autocast are built
+    by rnnbench's own implementation, as is what plug-ins do, whose files ``plugins`` names; all
+    else needs nothing but PyTorch. The code is for the forward direction; gradients come as always,
+    by ``output.backward(…)``.
     """
     name = case.implementation
-    if name in _ANY_LAYER:
-        return Snippet(_setup(case, states=True), _ANY_LAYER[name])
-    simple = case.num_layers == 1 and not case.bidirectional and case.workload == "layer"
-    if name in _ONE_LAYER and simple:
+    if name in _MODULES:
+        return Snippet(_setup(case, states=True), _MODULES[name](case))
+    if name in _ONE_LAYER and _is_simple(case):
         code = _ONE_LAYER[name](case)
         if name == "aot_inductor":
             module = _LOOP_MODULE.format(states=_list_of_states(case), dim=_stack_dim(case))
@@ -213,11 +214,56 @@ class Loop(torch.nn.RNN):  # written out, because only modules can be exported
 
 _IMPORTS = {"scan": "from torch._higher_order_ops.scan import scan"}
 
-_ANY_LAYER = {
-    "nn_rnn": "output, h_n = rnn(x, h0)",
-    "compiled_nn_rnn": "layer = torch.compile(rnn, dynamic=False)\noutput, h_n = layer(x, h0)",
+
+def _is_simple(case: Case) -> bool:
+    """Whether the loop of a case can be written out in five lines."""
+    return (
+        case.cell in ("rnn_tanh", "rnn_relu")
+        and case.workload == "layer"
+        and case.num_layers == 1
+        and not case.bidirectional
+        and case.bias
+        and not case.autocast
+    )
+
+
+def _states_of(case: Case, suffix: str) -> list[str]:
+    """The initial states by name, or with ``_n`` the final ones."""
+    if suffix == "0" and case.initial_state == "zero":
+        return []
+    return [name + suffix for name in case.states]
+
+
+def _grouped(names: Sequence[str]) -> list[str]:
+    """Names as torch.nn takes and returns them: those of an LSTM's states as a pair."""
+    return [f"({', '.join(names)})"] if len(names) > 1 else list(names)
+
+
+def _call(case: Case, layer: str, *, flat: bool = False) -> str:
+    """The line that runs the layer, under autocast where the case has it."""
+    grouped = list if flat else _grouped
+    given = ", ".join(["x", *grouped(_states_of(case, "0"))])
+    found = ", ".join(["output", *grouped(_states_of(case, "_n"))])
+    line = f"{found} = {layer}({given})"
+    if not case.autocast:
+        return line
+    kind = json.dumps(case.device.partition(":")[0])
+    return f"with torch.autocast({kind}, dtype=torch.{case.computed_dtype}):\n    {line}"
+
+
+def _module(case: Case) -> str:
+    return _call(case, "rnn")
+
+
+def _compiled_module(case: Case) -> str:
+    return f"layer = torch.compile(rnn, dynamic=False)\n{_call(case, 'layer')}"
+
+
+_MODULES: dict[str, Callable[[Case], str]] = {
+    "nn_rnn": _module,
+    "compiled_nn_rnn": _compiled_module,
 }
-"""Those that stack layers and directions by themselves."""
+"""Those that have every cell and stack layers and directions by themselves."""
 
 _ONE_LAYER: dict[str, Callable[[Case], str]] = {
     "python_loop": _python_loop,
@@ -233,8 +279,11 @@ _ONE_LAYER: dict[str, Callable[[Case], str]] = {
 }
 
 
+_CLASSES = {"rnn_tanh": "RNN", "rnn_relu": "RNN", "lstm": "LSTM", "gru": "GRU"}
+
+
 def _setup(case: Case, *, states: bool = False, imports: str = "", module: str = "") -> str:
-    """A layer ``rnn``, an input ``x`` and a first state: ``h0`` for ``states``, else ``h``."""
+    """A layer ``rnn``, an input ``x`` and a state: for ``states`` those of a layer, else ``h``."""
     lines = ["import torch"]
     if not states:
         lines.append("from torch.nn.functional import linear")
@@ -243,21 +292,24 @@ def _setup(case: Case, *, states: bool = False, imports: str = "", module: str =
         lines.append(f"torch.set_num_threads({case.threads})")
     else:
         lines.append(f"torch.set_default_device({json.dumps(case.device)})")
-    if case.dtype != "float32":
+    if case.stored_dtype != "float32":
         lines.append(f"torch.set_default_dtype(torch.{case.dtype})")
     if case.pass_ == "inference":
         lines.append("torch.set_grad_enabled(False)")
     options = [str(case.input_size), str(case.hidden_size)]
     options += [str(case.num_layers)] if case.num_layers > 1 else []
     options += ['nonlinearity="relu"'] if case.cell == "rnn_relu" else []
+    options += [] if case.bias else ["bias=False"]
+    options += [f"dropout={case.dropout!r}"] if case.dropout else []
     options += ["batch_first=True"] if case.batch_first else []
     options += ["bidirectional=True"] if case.bidirectional else []
-    made = "Loop" if module else "torch.nn.RNN"
-    lines.append(f"rnn = {made}({', '.join(options)})")
+    made = "Loop" if module else f"torch.nn.{_CLASSES[case.cell]}"
+    evaluated = ".eval()" if case.dropout and case.pass_ == "inference" else ""
+    lines.append(f"rnn = {made}({', '.join(options)}){evaluated}")
     lines.append(f"x = {_input(case)}")
     if states:
         shape = (case.num_layers * case.directions, case.batch, case.hidden_size)
-        lines.append(f"h0 = torch.zeros{shape}")
+        lines += [f"{name} = torch.zeros{shape}" for name in _states_of(case, "0")]
     else:
         lines.append(f"h = torch.zeros({case.batch}, {case.hidden_size})")
     return "\n".join(lines)
@@ -273,7 +325,7 @@ def _input(case: Case) -> str:
 def _registered(case: Case, plugins: Sequence[str]) -> str:
     """Code for what rnnbench builds: from its own registry, or from that of a plug-in's file."""
     builtin = case.implementation in builtin_implementations()
-    values = {
+    values: dict[str, Any] = {
         "cell": case.cell,
         "device": case.device,
         "dtype": case.dtype,
@@ -286,6 +338,10 @@ def _registered(case: Case, plugins: Sequence[str]) -> str:
         "layout": case.layout,
         "pass_": case.pass_,
     }
+    usual = Case()
+    for name in ("bias", "dropout", "initial_state"):
+        if getattr(case, name) != getattr(usual, name):
+            values[name] = getattr(case, name)
     given = ", ".join(f"{key}={value!r}" for key, value in values.items())
     if builtin:
         imports = "from rnnbench.implementations import load_builtin, registered\nload_builtin()"
@@ -302,7 +358,7 @@ def _registered(case: Case, plugins: Sequence[str]) -> str:
         f"{imports}\n"
         f"case = Case({given})\n"
         f"layer = registered()[{json.dumps(key)}].build(case, list(rnn.parameters()))\n"
-        "output, h_n = layer(x, h0)"
+        + _call(case, "layer", flat=True)
     )
 
 

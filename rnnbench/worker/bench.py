@@ -6,6 +6,7 @@ import dataclasses
 import gc
 import random
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -16,17 +17,18 @@ import torch
 from rnnbench import implementations
 from rnnbench.cases import Case
 from rnnbench.cores import usable_cores
-from rnnbench.implementations import Implementation, Layer
-from rnnbench.implementations.reference import Expected
+from rnnbench.implementations import Implementation
 from rnnbench.worker import compilation
+from rnnbench.worker.autocast import why_no_autocast
 from rnnbench.worker.blocks import Block, Timed, calibrate, run_block
 from rnnbench.worker.clocks import Clock, clock_for
-from rnnbench.worker.data import Data, make_data
-from rnnbench.worker.expected import expected_of
+from rnnbench.worker.expected import Expected, expected_of
+from rnnbench.worker.masks import fix_masks
+from rnnbench.worker.memory import peak_bytes
 from rnnbench.worker.planted import Slowed
 from rnnbench.worker.ran import what_ran
-from rnnbench.worker.verification import verify, verify_step
-from rnnbench.workloads.layer import make_timed, optimizer_for
+from rnnbench.worker.verification import Incorrect, verify, verify_step
+from rnnbench.workloads import Data, Model, Workload, tensors_of, with_own_weights, workload
 
 __all__ = ["Bench", "why_no_device"]
 
@@ -46,12 +48,21 @@ anything obviously wrong!"; randomising it: Curtsinger and Berger 2013, "Stabili
 
 
 @dataclass
+class _Setting:
+    """Weights and inputs, what must come of them, and the models that were built on them."""
+
+    workload: Workload
+    data: Data
+    expected: Expected
+    built: dict[str, _Built] = field(default_factory=dict)
+
+
+@dataclass
 class _Built:
-    """One layer of the current setting, shared by its passes."""
+    """One model of the current setting, shared by its passes."""
 
     implementation: Implementation
-    layer: Layer
-    data: Data
+    model: Model
     warm_cache: bool
     build_seconds: float
     before: compilation.Graphs
@@ -61,15 +72,13 @@ class _Built:
 
 
 class Bench:
-    """Holds one setting at a time (weights, inputs, oracle) and the cases measured in it."""
+    """Holds the settings of one group at a time, and the cases measured in them."""
 
     def __init__(self, cache: Path, planted: float = 0.0) -> None:
         self._cache = cache
         self._planted = planted
-        self._setting: Case | None = None
-        self._data: Data | None = None
-        self._expected: Expected | None = None
-        self._built: dict[str, _Built] = {}
+        self._ground: Case | None = None
+        self._settings: dict[Case, _Setting] = {}
         self._timed: dict[Case, Timed] = {}
         self._clocks: dict[str, Clock] = {}
         self._compiler_start: dict[str, float | None] = {}
@@ -84,7 +93,7 @@ class Bench:
             return f"this environment has no implementation {case.implementation!r}"
         if self._planted and torch.device(case.device).type != "cpu":
             return "a slowdown can be planted on a CPU only"
-        return why_no_device(case.device) or found.unsupported(case)
+        return why_no_device(case.device) or why_no_autocast(case) or _unsupported(case, found)
 
     def prepare(self, case: Case, iterations: int | None = None) -> dict[str, Any]:
         """Build and verify a case; the layer is shared by its passes.
@@ -94,21 +103,21 @@ class Bench:
         Raises whatever building, compiling or verifying raises, `Incorrect` among it.
         """
         self._graphs_before_blocks = None  # what is compiled here is no recompilation
-        self._enter(case)
+        setting = self._enter(case)
         torch.set_num_threads(case.threads)
         found = implementations.registered()[case.implementation]
         self.is_compiling = bool(found.compiler)
-        built = self._built.get(case.implementation) or self._build(found, case)
-        self._verify_outputs(built, case)
-        reason = self._verify_training(built, case)
-        timed = make_timed(case, built.layer, built.data)
+        built = setting.built.get(case.implementation) or self._build(setting, found, case)
+        self._verify_outputs(setting, built, case)
+        reason = self._verify_training(setting, built, case)
+        timed = setting.workload.timed(case, built.model)
         verification = dict(built.verified["training" if reason is None else "inference"])
         if reason is not None:
             verification["gradients_not_checked"] = reason
         if case.pass_ == "training_step":
             verification["error"] = {
                 **verification["error"],
-                **self._verify_step(built, case, timed),
+                **self._verify_step(setting, built, case, timed),
             }
         clock = self._clock(case)
         if self._planted:
@@ -127,12 +136,12 @@ class Bench:
         }
 
     def describe(self, case: Case) -> dict[str, Any]:
-        """What runs when this case is timed, from one profiled call."""
+        """What runs when this case is timed, and the memory it takes, from two profiled calls."""
         torch.set_num_threads(case.threads)
-        built = self._built[case.implementation]
-        return what_ran(
-            case, self._timed[case], self._clock(case), built.graphs, built.implementation.compiler
-        )
+        built = self._settings[case.setting].built[case.implementation]
+        timed, clock = self._timed[case], self._clock(case)
+        ran = what_ran(case, timed, clock, built.graphs, built.implementation.compiler)
+        return {**ran, "peak_bytes": peak_bytes(case, timed, clock)}
 
     def block(self, case: Case, seconds: float, iterations: int) -> Block:
         """Run one block of a prepared case."""
@@ -145,7 +154,7 @@ class Bench:
         )
 
     def finish(self) -> int:
-        """Drop the cases of the group, keep the setting; returns graphs compiled in its blocks.
+        """Drop the cases of the group, keep its settings; returns graphs compiled in its blocks.
 
         These were recompilations in the middle of what was timed.
         """
@@ -153,31 +162,38 @@ class Bench:
         self._timed.clear()
         return 0 if before is None else compilation.graphs_so_far().since(before).unique
 
-    def _enter(self, case: Case) -> None:
-        """Make the case's setting the current one; a new one drops all that the old one held."""
-        if case.setting == self._setting:
-            return
+    def _enter(self, case: Case) -> _Setting:
+        """The case's setting; the first of another ground drops all that the last one held."""
+        if case.ground != self._ground:
+            self._leave()
+            self._ground = case.ground
+        if case.setting not in self._settings:
+            # The oracle is not timed: it may use every core, whatever the last case had.
+            torch.set_num_threads(len(usable_cores()))
+            chosen = workload(case.workload)
+            data = chosen.data(case)
+            expected = expected_of(
+                case, tensors_of(data), lambda: chosen.expected(case, data), self._cache
+            )
+            self._settings[case.setting] = _Setting(chosen, data, expected)
+        return self._settings[case.setting]
+
+    def _leave(self) -> None:
         self._timed.clear()
-        self._built.clear()
+        self._settings.clear()
         self._padding.clear()
-        self._data = self._expected = self._setting = None
+        self._ground = None
         compilation.forget_compiled()
         gc.collect()
         if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
             torch.cuda.empty_cache()  # the other workers of this run share the device's memory
-        # The oracle is not timed: it may use every core, whatever the last case had.
-        torch.set_num_threads(len(usable_cores()))
-        self._data = make_data(case)
-        self._expected = expected_of(case, self._data, self._cache)
-        self._setting = case.setting
 
     def _clock(self, case: Case) -> Clock:
         if case.device not in self._clocks:
             self._clocks[case.device] = clock_for(case.device)
         return self._clocks[case.device]
 
-    def _build(self, found: Implementation, case: Case) -> _Built:
-        assert self._data is not None
+    def _build(self, setting: _Setting, found: Implementation, case: Case) -> _Built:
         warm = False
         if found.compiler:
             if found.compiler == "inductor" and case.device not in self._compiler_start:
@@ -186,33 +202,32 @@ class Bench:
                 )
             warm = compilation.use_cache(self._cache, f"{found.name} {case.setting.id}")
         self._padding.append(torch.empty(random.randrange(1, _MOST_PADDING)))
-        # Every layer has weights of its own: a training step of one must not move another's.
-        weights = tuple(w.detach().clone().requires_grad_() for w in self._data.weights)
-        data = dataclasses.replace(self._data, weights=weights)
+        data = with_own_weights(setting.data)
         before = compilation.graphs_so_far()
         start = time.perf_counter()
-        layer = found.build(case, weights)
-        built = _Built(found, layer, data, warm, time.perf_counter() - start, before)
-        self._built[case.implementation] = built
+        model = setting.workload.model(case, found, data)
+        built = _Built(found, model, warm, time.perf_counter() - start, before)
+        setting.built[case.implementation] = built
         return built
 
-    def _verify_outputs(self, built: _Built, case: Case) -> None:
+    def _verify_outputs(self, setting: _Setting, built: _Built, case: Case) -> None:
         if "inference" in built.verified:
             return
-        assert self._expected is not None
         inference = dataclasses.replace(case, pass_="inference")
-        timed = make_timed(inference, built.layer, built.data)
+        timed = setting.workload.timed(inference, built.model)
         clock = self._clock(case)
         with timed.context():
+            fix_masks(case)
             seconds, _, outputs = clock.time(lambda: timed.run(None))
             for _ in range(_SETTLING_CALLS):
+                fix_masks(case)
                 outputs = timed.run(None)
-        output, h_n = _two_tensors(outputs)
+        named = _named(outputs, built.model.inferred)
         built.first_calls["inference"] = seconds
-        built.verified["inference"] = verify(inference, self._expected, output, h_n, None).as_dict()
+        built.verified["inference"] = verify(inference, setting.expected, named, None).as_dict()
         self._note_graphs(built)
 
-    def _verify_training(self, built: _Built, case: Case) -> str | None:
+    def _verify_training(self, setting: _Setting, built: _Built, case: Case) -> str | None:
         """Verify output and gradients with autograd on; the reason where that cannot be done.
 
         An inference case, too, is refused when its gradients are wrong: whoever picks an
@@ -221,44 +236,54 @@ class Bench:
         """
         if "training" in built.verified:
             return None
-        assert self._expected is not None
         training = dataclasses.replace(case, pass_="forward_backward")
-        reason = built.implementation.unsupported(training)
+        reason = _unsupported(training, built.implementation, some_pass=True)
         if reason is not None:
             return reason
-        timed = make_timed(dataclasses.replace(case, pass_="backward"), built.layer, built.data)
+        names = built.model.names
+        timed = setting.workload.timed(dataclasses.replace(case, pass_="backward"), built.model)
         clock = self._clock(case)
         try:
             with timed.context():
+                fix_masks(case)
                 forward, _, outputs = clock.time(timed.prepare)
-                output, h_n = _two_tensors(outputs)
+                named = _named(outputs, names)
                 backward, _, gradients = clock.time(partial(timed.run, outputs))
                 for _ in range(_SETTLING_CALLS):
+                    fix_masks(case)
                     outputs = timed.prepare()
-                    output, h_n = _two_tensors(outputs)
+                    named = _named(outputs, names)
                     gradients = timed.run(outputs)
         except Exception as error:
             if case.pass_ == "inference" and compilation.compiler_refused(error):
                 return f"{type(error).__name__} in the compilation of the training pass"
             raise
         built.first_calls.update(forward=forward, backward=backward)
-        built.verified["training"] = verify(
-            training, self._expected, output, h_n, gradients
-        ).as_dict()
+        verified = verify(training, setting.expected, named, gradients)
+        built.verified["training"] = verified.as_dict()
         self._note_graphs(built)
         return None
 
-    def _verify_step(self, built: _Built, case: Case, timed: Any) -> dict[str, float]:
+    def _verify_step(
+        self, setting: _Setting, built: _Built, case: Case, timed: Any
+    ) -> dict[str, float]:
         """Check one step of the optimizer at a rate that can be seen, and undo it."""
-        assert self._expected is not None
-        weights = timed.leaves[2:]
+        weights = built.model.parameters
         before = [weight.detach().clone() for weight in weights]
         timed_optimizer = timed.optimizer
-        timed.optimizer = optimizer_for(weights, _VERIFIED_LEARNING_RATE)
+        rule = built.model.rule
+        timed.optimizer = rule.make(weights, _VERIFIED_LEARNING_RATE)
         try:
-            timed.run(None)
+            fix_masks(case)
+            with timed.context():
+                timed.run(None)
             return verify_step(
-                case, self._expected, before, weights, learning_rate=_VERIFIED_LEARNING_RATE
+                case,
+                setting.expected,
+                rule,
+                before,
+                weights,
+                learning_rate=_VERIFIED_LEARNING_RATE,
             )
         finally:
             timed.optimizer = timed_optimizer
@@ -299,19 +324,38 @@ class Bench:
         }
 
 
-def _two_tensors(outputs: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    from rnnbench.worker.verification import Incorrect
+def _unsupported(case: Case, found: Implementation, *, some_pass: bool = False) -> str | None:
+    """Why an implementation cannot do a case, for the layer's or for the workload's sake.
 
+    With ``some_pass`` it is enough that the workload has a pass with gradients.
+    """
+    chosen = workload(case.workload)
+    if some_pass and chosen.passes == ("inference",):
+        return f"the workload {case.workload} has no gradients"
+    if not some_pass and case.pass_ not in chosen.passes:
+        return (
+            f"the workload {case.workload} has no {case.pass_}; it has {', '.join(chosen.passes)}"
+        )
+    return found.unsupported(case) or chosen.unsupported(case, found)
+
+
+def _named(outputs: Any, names: Sequence[str]) -> dict[str, torch.Tensor]:
+    """What a call returned, by the names that it should have.
+
+    Raises:
+        Incorrect: it is not a tensor for each name.
+    """
     if (
         not isinstance(outputs, (tuple, list))
-        or len(outputs) != 2
+        or len(outputs) != len(names)
         or not all(isinstance(value, torch.Tensor) for value in outputs)
     ):
+        count = {2: "two", 3: "three"}.get(len(names), str(len(names)))
         raise Incorrect(
-            "the layer must return (output, h_n), two tensors; it returned "
+            f"the layer must return ({', '.join(names)}), {count} tensors; it returned "
             f"{type(outputs).__name__}"
         )
-    return outputs[0], outputs[1]
+    return dict(zip(names, outputs, strict=True))
 
 
 def why_no_device(device: str) -> str | None:

@@ -17,15 +17,26 @@ __all__ = ["Data", "make_data"]
 class Data:
     """What a layer gets; shapes as in ``rnnbench.implementations``.
 
-    ``grad_output`` and ``grad_h_n`` are the gradients of a loss with respect to the two outputs,
-    ∂loss/∂output and ∂loss/∂h_n, which the backward pass starts from.
+    ``state`` holds the initial states in the order of ``case.states``, and nothing where they are
+    zero. ``grad_output`` and ``grad_state`` are the gradients of a loss with respect to the
+    outputs, ∂loss/∂output and ∂loss/∂(each final state), which the backward pass starts from.
     """
 
     weights: tuple[Tensor, ...]
     x: Tensor
-    h0: Tensor
+    state: tuple[Tensor, ...]
     grad_output: Tensor
-    grad_h_n: Tensor
+    grad_state: tuple[Tensor, ...]
+
+    @property
+    def h0(self) -> Tensor:
+        """The initial hidden state of a case that is given one."""
+        return self.state[0]
+
+    @property
+    def grad_h_n(self) -> Tensor:
+        """∂loss/∂h_n."""
+        return self.grad_state[0]
 
 
 def make_data(case: Case) -> Data:
@@ -33,12 +44,12 @@ def make_data(case: Case) -> Data:
 
     Drawn in float64 on the CPU and then rounded to the case's dtype, so that every implementation,
     device, environment and replicate gets the same numbers. Weights are uniform within
-    ±1/sqrt(H), which is how ``torch.nn.RNN`` initialises them; input and initial state are
+    ±1/sqrt(H), which is how ``torch.nn.RNN`` initialises them; input and initial states are
     standard normal. The gradients are standard normal over T * B, as a loss that is a mean over
     sequences and steps would give.
     """
     generator = torch.Generator().manual_seed(case.seed)
-    dtype = getattr(torch, case.dtype)
+    dtype = getattr(torch, case.stored_dtype)
 
     def normal(*shape: int) -> Tensor:
         return torch.randn(*shape, generator=generator, dtype=torch.float64)
@@ -55,13 +66,18 @@ def make_data(case: Case) -> Data:
     features = case.input_size
     for _ in range(case.num_layers):
         for _ in range(case.directions):
-            h = case.hidden_size
-            weights += [uniform(h, features), uniform(h, h), uniform(h), uniform(h)]
+            h, rows = case.hidden_size, case.gates * case.hidden_size
+            weights += [uniform(rows, features), uniform(rows, h)]
+            weights += [uniform(rows), uniform(rows)] if case.bias else []
         features = case.directions * case.hidden_size
     steps, batch = case.seq_len, case.batch
     x = place(normal(steps, batch, case.input_size))
     grad_output = place(normal(steps, batch, features) / (steps * batch))
-    states = (case.num_layers * case.directions, batch, case.hidden_size)
+    shape = (case.num_layers * case.directions, batch, case.hidden_size)
+    state, grad_state = [], []
+    for _ in case.states:
+        state.append(place(normal(*shape)).requires_grad_())
+        grad_state.append(place(normal(*shape) / batch))
     if case.batch_first:
         x, grad_output = x.transpose(0, 1), grad_output.transpose(0, 1).contiguous()
         if case.layout == "batch_first":
@@ -69,7 +85,7 @@ def make_data(case: Case) -> Data:
     return Data(
         weights=tuple(place(w).requires_grad_() for w in weights),
         x=x.requires_grad_() if x.is_leaf else x.detach().requires_grad_(),
-        h0=place(normal(*states)).requires_grad_(),
+        state=tuple(state) if case.initial_state == "given" else (),
         grad_output=grad_output,
-        grad_h_n=place(normal(*states) / batch),
+        grad_state=tuple(grad_state),
     )

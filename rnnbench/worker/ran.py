@@ -11,6 +11,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from rnnbench.cases import Case
+from rnnbench.forms import steps_of
 from rnnbench.worker.blocks import Timed
 from rnnbench.worker.clocks import Clock
 from rnnbench.worker.compilation import Graphs
@@ -26,7 +27,14 @@ _COMPILED = ("Torch-Compiled Region", "## Call CompiledFxGraph", "CompiledFuncti
 _MOVES = ("Memcpy", "Memset")
 
 # Operators of which one runs in every eager step, forward or backward: the activation's.
-_EAGER_STEP = ("aten::tanh", "aten::relu", "aten::clamp_min", "aten::threshold", "aten::rnn")
+_EAGER_STEP = (
+    "aten::tanh",
+    "aten::sigmoid",
+    "aten::relu",
+    "aten::clamp_min",
+    "aten::threshold",
+    "aten::rnn",
+)
 
 
 def what_ran(
@@ -66,7 +74,7 @@ def what_ran(
         "operators": dict(sorted(operators.items())),
         "kernels": dict(sorted(kernels.items())),
         "launches": launches,
-        "launches_per_step": launches / case.seq_len,
+        "launches_per_step": launches / steps_of(case),
         "backend": backend_of(operators, kernels, graphs, compiler, scripted),
         **({} if graphs is None else graphs.as_dict()),
     }

@@ -1,120 +1,59 @@
-"""The bare layer: its five passes, each split into what is prepared and what is timed."""
+"""``layer``: the bare layer, its loss given as gradients of the output and of the final states."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
-from typing import Any
-
-import torch
-from torch import Tensor
-
 from rnnbench.cases import Case
-from rnnbench.implementations import Layer
+from rnnbench.implementations import Implementation, Layer
+from rnnbench.implementations.reference import oracle
+from rnnbench.schema import PASSES
 from rnnbench.worker.blocks import Timed
-from rnnbench.worker.data import Data
+from rnnbench.worker.data import Data, make_data
+from rnnbench.worker.expected import Expected
+from rnnbench.worker.masks import inferred_name
+from rnnbench.workloads import Model, Outputs
+from rnnbench.workloads._passes import make_timed
 
-__all__ = ["TIMED_LEARNING_RATE", "make_timed", "optimizer_for"]
+__all__ = ["WORKLOAD", "model_of"]
 
-TIMED_LEARNING_RATE = 1e-10
-"""Small enough that a million timed steps move no weight by 1 % of the largest: what is computed
-must not drift while it is measured. The cost of a step does not depend on it."""
-
-Outputs = tuple[Tensor, Tensor]
+_OUTPUTS = ("output", "h_n", "c_n")
 
 
-class _Pass:
-    """What all passes share: the layer, its data and the leaves that get gradients."""
+class _LayerWorkload:
+    passes = PASSES
 
-    def __init__(self, layer: Layer, data: Data) -> None:
-        self.layer = layer
-        self.data = data
-        self.leaves = [data.x, data.h0, *getattr(layer, "weights", data.weights)]
-
-    def context(self) -> AbstractContextManager[Any]:
-        return torch.enable_grad()
-
-    def prepare(self) -> Any:
+    def unsupported(self, case: Case, implementation: Implementation) -> str | None:
         return None
 
-    def forward(self) -> Outputs:
-        return self.layer(self.data.x, self.data.h0)
+    def data(self, case: Case) -> Data:
+        return make_data(case)
 
-    def backward(self, outputs: Outputs) -> Sequence[Tensor]:
-        """∂loss/∂(x, h0, weights). ``grad`` returns them: nothing is added to a ``.grad``."""
-        return torch.autograd.grad(
-            outputs, self.leaves, (self.data.grad_output, self.data.grad_h_n)
-        )
+    def expected(self, case: Case, data: Data) -> Expected:
+        return oracle(case, data)
 
+    def model(self, case: Case, implementation: Implementation, data: Data) -> Model:
+        return model_of(implementation.build(case, data.weights), data, drops=case.dropout > 0)
 
-class Inference(_Pass):
-    """The forward pass in inference mode: autograd records nothing."""
-
-    def context(self) -> AbstractContextManager[Any]:
-        return torch.inference_mode()
-
-    def run(self, prepared: None) -> Outputs:
-        return self.forward()
+    def timed(self, case: Case, model: Model) -> Timed:
+        return make_timed(case, model)
 
 
-class Forward(_Pass):
-    """The forward pass that records a graph; the graph is freed after the clock has stopped."""
+def model_of(layer: Layer, data: Data, *, drops: bool = False) -> Model:
+    """The layer by itself, called with its data; ``drops`` says that it has dropout."""
+    inputs = (data.x, *data.state)
+    names = _OUTPUTS[: 1 + len(data.grad_state)]
 
-    def run(self, prepared: None) -> Outputs:
-        return self.forward()
+    def call() -> Outputs:
+        return layer(*inputs)
 
-
-class Backward(_Pass):
-    """The backward pass alone, each call on a fresh graph that was built outside."""
-
-    def prepare(self) -> Outputs:
-        return self.forward()
-
-    def run(self, prepared: Outputs) -> Sequence[Tensor]:
-        return self.backward(prepared)
-
-
-class ForwardBackward(_Pass):
-    """Both passes in one call, the graph built and used up in it."""
-
-    def run(self, prepared: None) -> Sequence[Tensor]:
-        return self.backward(self.forward())
+    return Model(
+        forward=call,
+        names=names,
+        infer=call,
+        inferred=tuple(map(inferred_name, names)) if drops else names,
+        inputs=inputs,
+        parameters=tuple(getattr(layer, "weights", data.weights)),
+        cotangents=(data.grad_output, *data.grad_state),
+    )
 
 
-class TrainingStep(_Pass):
-    """Gradients dropped, forward, backward into ``.grad`` and one SGD step."""
-
-    def __init__(self, layer: Layer, data: Data) -> None:
-        super().__init__(layer, data)
-        self.optimizer = optimizer_for(self.leaves[2:], TIMED_LEARNING_RATE)
-
-    def run(self, prepared: None) -> None:
-        self.optimizer.zero_grad(set_to_none=True)
-        # The optimizer owns the weights only; x and h0 must not gather gradients over the rounds.
-        self.data.x.grad = self.data.h0.grad = None
-        torch.autograd.backward(self.forward(), (self.data.grad_output, self.data.grad_h_n))
-        self.optimizer.step()
-
-
-def optimizer_for(weights: Sequence[Tensor], learning_rate: float) -> torch.optim.Optimizer:
-    """SGD, fused where this version and device can: the layer should dominate the step."""
-    weights = list(weights)
-    try:
-        return torch.optim.SGD(weights, lr=learning_rate, fused=True)
-    except (TypeError, RuntimeError):
-        # TypeError: versions before 2.4 have no fused SGD; RuntimeError: not on this device.
-        return torch.optim.SGD(weights, lr=learning_rate, foreach=True)
-
-
-_PASSES: dict[str, Callable[[Layer, Data], Timed]] = {
-    "inference": Inference,
-    "forward": Forward,
-    "backward": Backward,
-    "forward_backward": ForwardBackward,
-    "training_step": TrainingStep,
-}
-
-
-def make_timed(case: Case, layer: Layer, data: Data) -> Timed:
-    """The pass of a case, ready to be verified, profiled and timed."""
-    return _PASSES[case.pass_](layer, data)
+WORKLOAD = _LayerWorkload()

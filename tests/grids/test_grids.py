@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 import os
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from rnnbench.cases import Case, builtin_implementations
 from rnnbench.errors import UserError
 from rnnbench.grids import AXES, Grid, grid_names, load_grid, parse_axis
-from rnnbench.schema import CASE_COLUMNS
+from rnnbench.schema import CASE_COLUMNS, DTYPES
 
 SIZES = st.lists(st.integers(1, 1000), min_size=1, max_size=4)
 PRESETS = {
@@ -270,7 +271,7 @@ class TestOptionText:
                 "dtype",
                 "int8",
                 '--rnn-dtype holds "int8", which is no dtype; known: float32, float64, bfloat16, '
-                "float16",
+                "float16, autocast_bfloat16, autocast_float16",
             ),
             (
                 "device",
@@ -305,6 +306,10 @@ class TestOptionText:
             "hidden",
             "layers",
             "bidirectional",
+            "bias",
+            "dropout",
+            "initial-state",
+            "lengths",
             "layout",
             "dtype",
             "device",
@@ -360,7 +365,8 @@ class TestMistakesInFiles:
             (
                 product('cell = "rnn_tan"'),
                 'grid "mine.toml", product 1: axis "cell" holds "rnn_tan", which is no cell; did '
-                'you mean "rnn_tanh"? known: rnn_tanh, rnn_relu',
+                'you mean "rnn_tanh"? known: rnn_tanh, rnn_relu, lstm, '
+                "gru",
             ),
             (
                 product('layout = "batchfirst"'),
@@ -592,6 +598,22 @@ class TestGridsThatComeWithIt:
             assert limit in widths
             assert any(width < limit for width in widths)
             assert any(width > limit for width in widths)
+
+    def test_dtypes_holds_every_dtype_and_each_option_beside_the_plain_layer(self):
+        cases = load_grid("dtypes").cases()
+        assert {case.dtype for case in cases} == set(DTYPES)
+        assert {case.cell for case in cases} == {"rnn_tanh", "lstm", "gru"}
+        for column, unusual in (
+            ("bias", False),
+            ("initial_state", "zero"),
+            ("bidirectional", True),
+            ("dropout", 0.2),
+        ):
+            usual = getattr(Case(), column)
+            changed = [case for case in cases if getattr(case, column) == unusual]
+            assert {case.pass_ for case in changed} == {"inference", "forward_backward"}
+            plain = {dataclasses.replace(case, **{column: usual}) for case in changed}
+            assert plain <= set(cases)
 
     def test_full_covers_what_a_layer_can_be(self):
         cases = load_grid("full").cases()

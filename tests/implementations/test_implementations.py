@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import functools
 import importlib.util
 import itertools
 import sys
@@ -14,12 +15,16 @@ import torch
 from rnnbench import implementations
 from rnnbench.cases import Case, builtin_implementations
 from rnnbench.errors import UserError
-from rnnbench.implementations import Layer, load_builtin, registered
+from rnnbench.implementations import OPTIONS, Layer, load_builtin, registered
 from rnnbench.implementations._layers import fresh_code, why_not_compiled
 from rnnbench.implementations.reference import oracle
-from rnnbench.schema import CELLS, LAYOUTS
+from rnnbench.schema import CELLS, DTYPES, LAYOUTS
 from rnnbench.worker.data import Data, make_data
+from rnnbench.worker.expected import Expected
+from rnnbench.worker.masks import fix_masks
 from rnnbench.worker.verification import Verification, verify
+from rnnbench.workloads._passes import make_timed
+from rnnbench.workloads.layer import model_of
 
 load_builtin()
 
@@ -35,21 +40,29 @@ COMPILED = (
 SMALL = Case(seq_len=5, batch=3, input_size=4, hidden_size=6)
 
 
-def run(layer: Layer, data: Data, autograd: bool) -> tuple:
-    if not autograd:
-        with torch.inference_mode():
-            return (*layer(data.x, data.h0), None)
-    leaves = [data.x, data.h0, *getattr(layer, "weights", data.weights)]
-    outputs = layer(data.x, data.h0)
-    gradients = torch.autograd.grad(outputs, leaves, (data.grad_output, data.grad_h_n))
-    return (*outputs, gradients)
+@functools.lru_cache(maxsize=64)
+def expected_of(setting: Case) -> Expected:
+    return oracle(setting, make_data(setting))
+
+
+def run(case: Case, layer: Layer, data: Data, autograd: bool) -> tuple:
+    model = model_of(layer, data, drops=case.dropout > 0)
+    timed = make_timed(
+        dataclasses.replace(case, pass_="backward" if autograd else "inference"), model
+    )
+    fix_masks(case)
+    with timed.context():
+        if not autograd:
+            return dict(zip(model.inferred, timed.run(None), strict=True)), None
+        outputs = timed.prepare()
+        return dict(zip(model.names, outputs, strict=True)), timed.run(outputs)
 
 
 def check(case: Case, times: int = 1) -> list[Verification]:
     """Build once, call in inference mode, then with autograd, as a worker does, and verify."""
     found = registered()[case.implementation]
     data = make_data(case)
-    expected = oracle(case, data)
+    expected = expected_of(case.setting)
     layer = found.build(case, data.weights)
     verified = []
     for autograd in (False, True):
@@ -59,7 +72,7 @@ def check(case: Case, times: int = 1) -> list[Verification]:
             assert not found.trains or case.implementation == "scan"
             continue
         for _ in range(times):
-            verified.append(verify(now, expected, *run(layer, data, autograd)))
+            verified.append(verify(now, expected, *run(now, layer, data, autograd)))
     return verified
 
 
@@ -88,10 +101,44 @@ def test_eager_implementation_is_right(name, cell, layout):
 
 
 @pytest.mark.parametrize("name", EAGER)
-@pytest.mark.parametrize("dtype", ["float64", "bfloat16", "float16"])
-def test_eager_implementation_is_right_in_each_dtype(name, dtype):
-    case = dataclasses.replace(SMALL, implementation=name, dtype=dtype, pass_="inference")
-    assert len(check(or_skip(case))) == 2
+@pytest.mark.parametrize("cell", ["rnn_tanh", "lstm", "gru"])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_eager_implementation_is_right_in_each_dtype(name, cell, dtype):
+    case = dataclasses.replace(
+        SMALL, implementation=name, cell=cell, dtype=dtype, pass_="inference"
+    )
+    assert len(check(or_skip(case), times=3)) == 6
+
+
+@pytest.mark.parametrize("name", EAGER)
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("options", [{"bias": False}, {"initial_state": "zero"}], ids=str)
+def test_eager_implementation_has_the_options_of_a_layer(name, cell, options):
+    case = dataclasses.replace(
+        SMALL, implementation=name, cell=cell, num_layers=2, bidirectional=True, **options
+    )
+    assert len(check(or_skip(case), times=3)) == 6
+
+
+@pytest.mark.parametrize("name", [*EAGER, "compiled_cell"])
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "autocast_bfloat16"])
+def test_implementation_drops_what_the_oracle_drops_and_nothing_in_inference(
+    name, cell, dtype, monkeypatch
+):
+    if name == "compiled_cell":  # that compiling changes nothing is tested elsewhere
+        monkeypatch.setattr(torch, "compile", lambda function, **options: function)
+    case = dataclasses.replace(
+        SMALL,
+        implementation=name,
+        cell=cell,
+        dtype=dtype,
+        num_layers=3,
+        bidirectional=True,
+        dropout=0.4,
+        layout="batch_first",
+    )
+    assert len(check(or_skip(case), times=3)) == 6
 
 
 @pytest.mark.parametrize("name", EAGER)
@@ -104,14 +151,30 @@ def test_eager_implementation_is_right_for_one_of_everything(name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", COMPILED)
-def test_compiled_implementation_is_right_or_its_compiler_refuses(name, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("cell", "options"),
+    [
+        ("rnn_tanh", {}),
+        ("lstm", {"initial_state": "zero"}),
+        ("gru", {"bias": False, "dtype": "autocast_bfloat16"}),
+    ],
+)
+def test_compiled_implementation_is_right_or_its_compiler_refuses(
+    name, cell, options, tmp_path, monkeypatch
+):
     from torch._dynamo.exc import TorchDynamoException
 
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     torch._dynamo.reset()
     case = dataclasses.replace(
-        SMALL, implementation=name, num_layers=2, layout="batch_first_view", pass_="inference"
+        SMALL,
+        implementation=name,
+        cell=cell,
+        num_layers=2,
+        layout="batch_first_view",
+        pass_="inference",
+        **options,
     )
     or_skip(case)
     try:
@@ -198,6 +261,81 @@ def test_missing_compiler_is_a_reason_that_says_what_to_do(monkeypatch):
     reason = registered()["compiled_loop"].unsupported(SMALL)
     assert reason is not None
     assert "needs a C++ compiler and 'no-such-compiler' is not on the PATH" in reason
+
+
+@pytest.mark.parametrize(
+    "name", ["compiled_loop", "compiled_hoisted_loop", "compiled_nn_rnn", "scan"]
+)
+def test_what_compiles_whole_layers_has_no_dropout_and_says_why(name, monkeypatch):
+    monkeypatch.setattr("rnnbench.implementations._layers.why_not_compiled", lambda case: None)
+    case = dataclasses.replace(SMALL, num_layers=2, dropout=0.2, pass_="inference")
+    assert registered()[name].unsupported(case) == (
+        "torch.compile draws the masks of dropout in its own way, so they cannot be drawn again, "
+        "and a right result could not be told from a wrong one"
+    )
+
+
+@pytest.mark.parametrize("name", builtin_implementations())
+def test_dropout_needs_two_layers(name):
+    reason = registered()[name].unsupported(dataclasses.replace(SMALL, dropout=0.2))
+    assert reason == "dropout acts between layers, and there is one"
+
+
+def test_masks_that_cudnn_draws_cannot_be_verified():
+    case = dataclasses.replace(SMALL, num_layers=2, dropout=0.2, device="cuda")
+    reason = registered()["nn_rnn"].unsupported(case)
+    assert reason.startswith("torch.nn on cuda draws the masks of dropout in its own way")
+    assert registered()["python_loop"].unsupported(case) is None
+
+
+@pytest.mark.parametrize("name", builtin_implementations())
+def test_each_has_every_cell_and_option_as_far_as_it_is_up_to_it(name):
+    found = registered()[name]
+    assert found.cells == CELLS
+    assert found.options == OPTIONS
+
+
+@pytest.mark.parametrize(
+    ("columns", "reason"),
+    [
+        ({"cell": "lstm"}, "plain has no lstm cell"),
+        ({"bias": False}, "plain always adds biases"),
+        ({"dropout": 0.2, "num_layers": 2}, "plain has no dropout between layers"),
+        ({"initial_state": "zero"}, "plain must be given an initial state"),
+    ],
+)
+def test_what_a_plugin_does_not_list_is_refused_in_its_name(columns, reason):
+    plain = implementations.Implementation("plain", lambda case, weights: None, "x")
+    case = dataclasses.replace(SMALL, implementation="plain", **columns)
+    assert plain.unsupported(case) == reason
+    listed = dataclasses.replace(plain, cells=CELLS, options=OPTIONS)
+    assert listed.unsupported(case) is None
+
+
+def test_an_option_that_is_none_is_refused():
+    with pytest.raises(UserError, match="lists the option 'batch'; there are bias, dropout, init"):
+        implementations.implementation("another", "x", options=("batch",))(lambda c, w: None)
+
+
+def test_a_module_that_raises_under_autocast_is_unsupported_with_what_it_said(monkeypatch):
+    from rnnbench.implementations import _layers
+
+    class Raises(torch.nn.LSTM):
+        def forward(self, *given):
+            raise RuntimeError("could not create a primitive. Run with ONEDNN_VERBOSE.")
+
+    monkeypatch.setattr(torch.nn, "LSTM", Raises)
+    _layers._refusal_of_autocast.cache_clear()
+    case = dataclasses.replace(SMALL, cell="lstm", dtype="autocast_float16")
+    try:
+        reason = registered()["nn_rnn"].unsupported(case)
+    finally:
+        _layers._refusal_of_autocast.cache_clear()
+    assert reason == (
+        f"torch.nn's lstm under autocast to float16 raises in torch {torch.__version__} here: "
+        "could not create a primitive"
+    )
+    assert registered()["nn_rnn"].unsupported(dataclasses.replace(case, dtype="float16")) is None
 
 
 def test_aot_inductor_does_not_train():

@@ -95,3 +95,28 @@ def test_right_for_ten_steps_and_wrong_for_a_hundred(suite, plugins):
     assert missing["case"]["seq_len"] == 100
     assert missing["status"] == "incorrect"
     assert "over the tolerance" in missing["reason"]
+
+
+def test_faults_are_refused_inside_of_a_form_too(suite, plugins):
+    done = suite(
+        plugin=plugins / "faults.py",
+        workload="many_to_one,encoder_decoder",
+        implementation="nn_rnn,wrong_activation,wrong_weight_gradient,wrong_final_state",
+    )
+    assert done.status == 1
+    measured = {(r["case"]["implementation"], r["case"]["workload"]) for r in done.results()}
+    # The decoder's layer is used for its outputs, and its final state by nobody.
+    assert measured == {
+        ("nn_rnn", "many_to_one"),
+        ("nn_rnn", "encoder_decoder"),
+        ("wrong_final_state", "encoder_decoder"),
+    }
+    reasons = {
+        (entry["case"]["implementation"], entry["case"]["workload"]): entry["reason"]
+        for entry in done.document()["rnnbench"]["not_measured"]
+        if entry["status"] == "incorrect"
+    }
+    assert len(reasons) == 5
+    assert reasons["wrong_final_state", "many_to_one"].startswith("logits[")
+    assert "the gradient of weight_hh_l0[" in reasons["wrong_weight_gradient", "many_to_one"]
+    assert "encoder.weight_hh_l0" in reasons["wrong_weight_gradient", "encoder_decoder"]

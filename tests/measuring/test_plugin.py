@@ -313,3 +313,50 @@ def test_a_source_tree_works_where_rnnbench_is_also_installed(nested, request, t
     done = nested("--help", PYTHONPATH=str(tmp_path / "site"))
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("--rnn-grid=") == 1
+
+
+@pytest.fixture(scope="module")
+def family(shared_suite):
+    return shared_suite(
+        json="family.json",
+        workload="training,training.clip_adam,training.checkpointed,many_to_one",
+        seq_len="4",
+        seconds="0.5",
+        **{"pass": "training_step"},
+        implementation="nn_rnn,torchscript_loop",
+    )
+
+
+class TestFamilies:
+    """A suite takes a workload with all its variants, which take turns with each other."""
+
+    def test_all_are_measured_in_the_suite_of_their_family(self, family):
+        assert family.status == 0, family.said
+        assert validate(family.json) == []
+        names = sorted(entry["name"].partition("[")[0] for entry in family.document()["benchmarks"])
+        assert names == ["test_many_to_one"] * 2 + ["test_training"] * 5
+        assert "test_layer" not in family.output
+        assert "7 passed, 1 skipped" in family.output
+
+    def test_variants_share_a_group_and_its_turns(self, family):
+        groups = {}
+        for entry in family.document()["benchmarks"]:
+            result = entry["extra_info"]["rnnbench"]
+            turns = [block["turn"] for block in result["blocks"]]
+            group = groups.setdefault(entry["group"], {})
+            group.setdefault(result["case"]["workload"], []).extend(turns)
+        trained = next(group for group in groups.values() if "training" in group)
+        assert set(trained) == {"training", "training.clip_adam", "training.checkpointed"}
+        first, last = min(trained["training"]), max(trained["training"])
+        assert any(first < turn < last for turn in trained["training.clip_adam"])
+
+    def test_memory_is_recorded_and_a_refusal_has_its_reason(self, family):
+        for result in family.results():
+            assert result["ran"]["peak_bytes"] > 0
+        (missing,) = family.document()["rnnbench"]["not_measured"]
+        assert missing["case"]["workload"] == "training.checkpointed"
+        assert "TorchScript specialises itself" in missing["reason"]
+
+    def test_the_summary_names_variants_beside_their_implementation(self, family):
+        assert "nn_rnn clip_adam" in family.output
+        assert family.output.count("training_step: training rnn_tanh") == 1

@@ -10,6 +10,7 @@ import pytest
 from rnnbench.cli import main
 from rnnbench.report.writer import write_report
 from rnnbench.results import read
+from rnnbench.schema import SCHEMA_VERSION
 from tests.conftest import finished
 from tests.report.made import content, small_report
 from tests.report.test_writer import snapshot
@@ -117,7 +118,8 @@ FILES = {
     "other_project": (changed(_plain_pytest_benchmark), "rnnbench is missing; this file was not"),
     "newer_schema": (
         changed(lambda made: made["rnnbench"].update(schema=99)),
-        "rnnbench.schema is 99, and this rnnbench reads schemas up to 1; upgrade rnnbench",
+        f"rnnbench.schema is 99, and this rnnbench reads schemas up to {SCHEMA_VERSION}; upgrade "
+        "rnnbench",
     ),
     "negative": (changed(_with(-0.1)), f"{FIRST}.stats.data[1] is -0.1; it must be finite sec"),
     "infinite": (changed(_with(float("inf"))), f"{FIRST}.stats.data[1] is Infinity"),

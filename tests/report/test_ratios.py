@@ -133,3 +133,16 @@ class TestSessions:
             same = ratio_of(found, 0, 2)
             assert same.processes == 16 and same.high / same.low - 1 < 0.02
         assert widths[two] < 0.03 < widths[one]
+
+
+def test_variants_of_a_workload_took_turns_and_two_workloads_did_not(tmp_path):
+    from rnnbench.report._processes import figures_of
+
+    names = ("training", "training.tbptt", "many_to_many")
+    planted = [Planted(dataclasses.replace(CASE, workload=name), 1e-3) for name in names]
+    results = read(write(tmp_path / "a.json", document(planted, environments=ENVIRONMENTS)))
+    rows = {results.frame.at[row, "workload"]: row for row in results.frame.index}
+    plain, variant, other = (rows[name] for name in names)
+    for pairing in (lambda *pair: pairing_of(results, *pair), figures_of(results).pairing):
+        assert pairing(plain, variant) == "same process"
+        assert pairing(plain, other) == "same run"

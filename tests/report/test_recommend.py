@@ -178,6 +178,12 @@ class TestRefusals:
             ),
             ({"threads": 2}, "--threads 2 was not measured, only 1"),
             ({"bidirectional": True}, "--bidirectional true was not measured, only false"),
+            ({"bias": False}, "--bias false was not measured, only true"),
+            ({"cell": "lstm"}, "--cell lstm was not measured, only rnn_tanh"),
+            (
+                {"initial_state": "zero"},
+                "--initial-state zero was not measured, only given",
+            ),
         ],
     )
     def test_nothing_is_extrapolated_and_the_command_measures_the_wish(self, grid, wish, part):
@@ -256,6 +262,29 @@ class TestChoices:
             threads=4,
         )
         assert found.assumed == {} and found.setting["pass"] == "inference"
+
+    def test_options_of_the_layer_are_choices_and_never_mixed(self, tmp_path):
+        planted = [Planted(CASE, 1e-3)]
+        for columns in ({"bias": False}, {"initial_state": "zero"}, {"cell": "lstm"}):
+            planted.append(Planted(changed(implementation="python_loop", **columns), 1e-5))
+        results = results_of(tmp_path, planted)
+        found = recommend(results, batch=8, seq_len=10, hidden_size=64)
+        assert [x.implementation for x in found.nearest.candidates] == ["nn_rnn"]
+        lines = list(recommendation_lines(results, found))
+        assert "  --bias was not given: true is taken; measured are false or true." in lines
+        assert (
+            "  --initial-state was not given: given is taken; measured are given or zero." in lines
+        )
+        other = recommend(results, batch=8, seq_len=10, hidden_size=64, bias=False)
+        assert [x.implementation for x in other.nearest.candidates] == ["python_loop"]
+        assert "torch.nn.RNN(64, 64, bias=False)" in other.snippet.text
+
+    def test_dropout_is_a_choice_in_plain_numbers(self, tmp_path):
+        planted = [Planted(changed(num_layers=2, dropout=share), 1e-3) for share in (0.0, 0.2, 0.5)]
+        results = results_of(tmp_path, planted)
+        found = recommend(results, batch=8, seq_len=10, hidden_size=64)
+        lines = list(recommendation_lines(results, found))
+        assert "  --dropout was not given: 0 is taken; measured are 0, 0.2 or 0.5." in lines
 
     def test_the_input_size_nearest_to_the_hidden_size_is_taken(self, tmp_path):
         planted = [Planted(changed(input_size=size), 1e-3) for size in (1, 32, 1000)]

@@ -44,11 +44,14 @@ def run(text, tmp_path):
 
 
 def expected(module):
-    state = getattr(module, "h0", None)
-    if state is None:
+    kinds = (torch.nn.LSTM, torch.nn.GRU, torch.nn.RNN)
+    kind = next(kind for kind in kinds if isinstance(module.rnn, kind))
+    states = [getattr(module, name) for name in ("h0", "c0") if hasattr(module, name)]
+    if hasattr(module, "h"):
         # A comprehension with `:=` has moved h on to the last state; the first was zero.
-        state = torch.zeros_like(module.h)[None]
-    return torch.nn.RNN.forward(module.rnn, module.x, state)[0]
+        states = [torch.zeros_like(module.h)[None]]
+    given = tuple(states) if len(states) > 1 else states[0] if states else None
+    return kind.forward(module.rnn, module.x, given)[0]
 
 
 def check(case, tmp_path, plugins=()):
@@ -140,6 +143,45 @@ class TestItIsRight:
         if not torch.cuda.is_available():
             pytest.skip("needs a CUDA device")
         check(changed(implementation="cuda_graph", device="cuda", pass_=pass_), tmp_path)
+
+
+class TestCellsAndOptions:
+    @pytest.mark.parametrize("name", EAGER + SCRIPTED)
+    @pytest.mark.parametrize("cell", ["lstm", "gru"])
+    @pytest.mark.parametrize("layout", ["time_major", "batch_first"])
+    def test_a_cell_with_gates(self, name, cell, layout, tmp_path):
+        check(changed(implementation=name, cell=cell, layout=layout), tmp_path)
+
+    @pytest.mark.parametrize("name", EAGER + SCRIPTED)
+    @pytest.mark.parametrize("cell", ["rnn_tanh", "lstm", "gru"])
+    @pytest.mark.parametrize("options", [{"bias": False}, {"initial_state": "zero"}], ids=str)
+    def test_options_of_a_layer(self, name, cell, options, tmp_path):
+        module = check(changed(implementation=name, cell=cell, **options), tmp_path)
+        assert len(list(module.rnn.parameters())) == (2 if "bias" in options else 4)
+
+    @pytest.mark.parametrize("name", ["nn_rnn", "python_loop"])
+    def test_nothing_is_dropped_in_inference(self, name, tmp_path):
+        case = changed(implementation=name, dropout=0.5, num_layers=2, pass_="inference")
+        module = check(case, tmp_path)
+        assert module.rnn.dropout == 0.5
+
+    def test_dropout_is_the_modules_own_in_training(self):
+        text = snippet(changed(dropout=0.5, num_layers=2)).text
+        assert "rnn = torch.nn.RNN(5, 6, 2, dropout=0.5)\n" in text
+
+    @pytest.mark.parametrize("name", EAGER)
+    @pytest.mark.parametrize("cell", ["rnn_tanh", "lstm", "gru"])
+    def test_autocast_is_written_out(self, name, cell, tmp_path):
+        case = changed(implementation=name, cell=cell, dtype="autocast_bfloat16", pass_="inference")
+        found = snippet(case)
+        assert 'with torch.autocast("cpu", dtype=torch.bfloat16):' in found.code
+        module = run(found.text, tmp_path)
+        right = expected(module)
+        torch.testing.assert_close(module.output.float(), right, rtol=5e-2, atol=5e-2)
+        assert not torch.equal(module.output.float(), right)
+
+    def test_an_lstm_of_torch_nn_takes_and_gives_a_pair(self):
+        assert snippet(changed(cell="lstm")).code == "output, (h_n, c_n) = rnn(x, (h0, c0))"
 
 
 class TestPlugins:

@@ -137,6 +137,37 @@ class TestFastest:
         assert not table.data["named"][0]
 
 
+class TestOptionsOfALayer:
+    @pytest.fixture
+    def results(self, tmp_path):
+        deep = having(num_layers=2)
+        cases = [
+            deep,
+            having(deep, bias=False),
+            having(deep, dropout=0.25),
+            having(deep, initial_state="zero"),
+            having(deep, cell="lstm", dtype="autocast_bfloat16"),
+        ]
+        missing = [
+            (having(SCAN, bias=bias, dropout=share, initial_state=state), "unsupported", "no")
+            for bias, share, state in ((True, 0.0, "zero"), (False, 0.25, "given"))
+        ]
+        return made(tmp_path, [Planted(case, 1e-3) for case in cases], not_measured=missing)
+
+    def test_they_are_said_in_words(self, results):
+        table = tables.fastest(results)
+        assert sorted(column(table, "biases")) == ["no", "yes", "yes", "yes", "yes"]
+        assert sorted(column(table, "dropout")) == ["0.25", "none", "none", "none", "none"]
+        assert sorted(column(table, "initial state")) == 4 * ["given"] + ["zero"]
+        assert sorted(set(column(table, "dtype"))) == ["autocast_bfloat16", "float32"]
+
+    def test_what_was_not_measured_names_them(self, results):
+        (which,) = column(tables.not_measured(results), "which")
+        assert "biases or no biases" in which or "no biases or biases" in which
+        assert "no dropout or dropout 0.25" in which
+        assert "initial state given or zero" in which
+
+
 class TestPassesAndLayouts:
     def test_passes_stand_beside_each_other(self, tmp_path):
         factors = {"forward": 1, "backward": 2, "forward_backward": 3.1}
@@ -495,3 +526,53 @@ def test_hostile_strings_in_every_place_are_only_read(tmp_path, text):
         assert not any(f",{text}" in line for line in to_csv(table).splitlines() if "=" in text)
         assert to_rich(table).row_count == len(table.rows)
         assert max(len(cell.text) for row in table.rows for cell in row) < 10_100
+
+
+class TestVariants:
+    def made(self, tmp_path, **ran):
+        planted = [
+            Planted(having(case, workload=name, **{"pass_": "training_step"}), seconds, ran=memory)
+            for case, factor in ((CASE, 1.0), (LOOP, 2.0))
+            for name, seconds, memory in (
+                ("training", 1e-3 * factor, {"peak_bytes": 2**20} if ran else {}),
+                ("training.checkpointed", 1.5e-3 * factor, {"peak_bytes": 2**18} if ran else {}),
+                ("many_to_many", 9e-3, {}),
+            )
+        ]
+        return made(tmp_path, planted)
+
+    def test_each_is_over_the_plain_one_of_its_implementation(self, tmp_path):
+        table = tables.variants(self.made(tmp_path, memory=True))
+        assert column(table, "workload") == ["training.checkpointed"] * 2
+        assert column(table, "competitor") == ["nn_rnn", "python_loop"]
+        assert table.data["ratio"].tolist() == pytest.approx([1.5, 1.5], rel=0.01)
+        assert (table.data["ratio_low"] < table.data["ratio"]).all()
+        assert table.data["ratio_pairing"].tolist() == ["same process"] * 2
+        assert table.data["base_time"].tolist() == pytest.approx([1e-3, 2e-3], rel=0.05)
+
+    def test_memory_stands_beside_time_where_it_was_recorded(self, tmp_path):
+        table = tables.variants(self.made(tmp_path, memory=True))
+        assert column(table, "peak memory, plain") == ["1.00 MiB"] * 2
+        assert column(table, "memory / plain") == ["0.25"] * 2
+        assert table.data["peak_bytes"].tolist() == [2**18] * 2
+        without = tables.variants(self.made(tmp_path))
+        assert not [c for c in without.columns if "memory" in c.heading]
+        assert "memory" not in without.description
+
+    def test_without_a_plain_one_beside_it_there_is_none(self, tmp_path):
+        planted = [
+            Planted(having(workload="training.tbptt", pass_="training_step"), 1e-3),
+            Planted(having(workload="training", pass_="training_step", batch=9), 1e-3),
+        ]
+        assert tables.variants(made(tmp_path, planted)) is None
+
+    def test_other_tables_never_mix_workloads(self, tmp_path):
+        results = self.made(tmp_path, memory=True)
+        compared = tables.comparison(results)
+        frame = results.frame
+        for row, base in zip(compared.data["row"], compared.data["base"]):
+            assert frame.at[row, "workload"] == frame.at[base, "workload"]
+        assert len(column(tables.fastest(results), "workload")) == 3
+        ran = tables.what_ran(results)
+        assert sorted(set(column(ran, "workload"))) == sorted(set(frame["workload"]))
+        assert column(ran, "cases") == ["1"] * 6

@@ -22,7 +22,7 @@ from rnnbench.report.economics import economics
 from rnnbench.report.fits import fits, scalings
 from rnnbench.report.ratios import pairing_of, ratio_of
 from rnnbench.report.winners import winners_of
-from rnnbench.results import Block, Results, Samples, read, typed
+from rnnbench.results import Block, Results, Run, Samples, read, typed
 from rnnbench.statistics import estimate_blocks
 from tests import synthetic
 from tests.synthetic import Noise, document, write
@@ -99,7 +99,11 @@ def drawn(
                     )
                 )
             )
-    return Results(typed(rows), samples, {})
+    return Results(typed(rows), samples, {truth.run: run_named(truth.run) for truth in truths})
+
+
+def run_named(label: str) -> Run:
+    return Run(label, label, "", "", {}, {}, {}, {}, ())
 
 
 def named(name: str, **changes: object) -> Case:

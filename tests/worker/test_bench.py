@@ -45,7 +45,7 @@ class TestSettings:
         for pass_ in PASSES:
             bench.prepare(of(pass_=pass_))
         assert len(count_oracles) == 1
-        layers = {id(timed.layer) for timed in bench._timed.values()}
+        layers = {id(timed.model) for timed in bench._timed.values()}
         assert len(layers) == 1
 
     def test_competitors_share_an_oracle_and_have_weights_of_their_own(self, bench, count_oracles):
@@ -61,8 +61,8 @@ class TestSettings:
         import weakref
 
         bench.prepare(CASE)
-        layer = weakref.ref(next(iter(bench._timed.values())).layer)
-        data = weakref.ref(bench._data)
+        layer = weakref.ref(next(iter(bench._timed.values())).model)
+        data = weakref.ref(bench._settings[CASE.setting].data)
         longer = of(seq_len=5)
         bench.prepare(longer)
         assert layer() is None
@@ -100,7 +100,9 @@ class TestTrainingStep:
         ]
         assert len(steps) == 4
         timed = bench._timed[case]
-        for weight, original in zip(timed.leaves[2:], bench._data.weights, strict=True):
+        for weight, original in zip(
+            timed.leaves[2:], bench._settings[case.setting].data.weights, strict=True
+        ):
             assert torch.allclose(weight, original, rtol=0, atol=1e-6)
         assert timed.optimizer.param_groups[0]["lr"] == bench_module_rate()
 
@@ -110,22 +112,60 @@ class TestTrainingStep:
 
     def test_a_layer_whose_step_goes_elsewhere_is_refused(self, bench, monkeypatch):
         """Its gradients are right, and the optimizer moves a copy."""
-        from rnnbench.workloads import layer as workload
-
-        real = workload.optimizer_for
+        from rnnbench.workloads._optimizers import SGD
+        from rnnbench.workloads.layer import WORKLOAD
 
         def elsewhere(weights, rate):
-            return real([w.detach().clone().requires_grad_() for w in weights], rate)
+            return SGD.make([w.detach().clone().requires_grad_() for w in weights], rate)
 
-        monkeypatch.setattr(bench_module, "optimizer_for", elsewhere)
+        real, rule = WORKLOAD.model, dataclasses.replace(SGD, make=elsewhere)
+        monkeypatch.setattr(
+            WORKLOAD, "model", lambda *given: dataclasses.replace(real(*given), rule=rule)
+        )
         with pytest.raises(Incorrect, match="after a step"):
             bench.prepare(of(pass_="training_step"))
 
 
 def bench_module_rate() -> float:
-    from rnnbench.workloads.layer import TIMED_LEARNING_RATE
+    from rnnbench.workloads._passes import TIMED_LEARNING_RATE
 
     return TIMED_LEARNING_RATE
+
+
+class TestCellsAndOptions:
+    @pytest.mark.parametrize("implementation", ["nn_rnn", "hoisted_loop"])
+    @pytest.mark.parametrize(
+        "columns",
+        [
+            {"cell": "lstm"},
+            {"cell": "gru", "bias": False},
+            {"cell": "lstm", "initial_state": "zero"},
+            {"cell": "gru", "num_layers": 2, "dropout": 0.5},
+            {"cell": "lstm", "dtype": "autocast_bfloat16"},
+        ],
+        ids=str,
+    )
+    def test_each_is_prepared_with_all_that_can_be_verified(self, bench, implementation, columns):
+        case = of(implementation=implementation, pass_="training_step", **columns)
+        assert bench.unsupported(case) is None
+        errors = bench.prepare(case)["verification"]["error"]
+        finals = {"h_n", "c_n"} if case.cell == "lstm" else {"h_n"}
+        states = set() if case.initial_state == "zero" else {name[0] + "0" for name in finals}
+        assert {"output", "x", "weight_hh_l0", "weight_hh_l0 after a step"} <= set(errors)
+        assert finals | states <= set(errors)
+        assert ("bias_hh_l0" in errors) == case.bias
+        assert bench.block(case, 1e-3, 1).rounds
+
+    def test_masks_are_fixed_where_results_are_verified_and_not_where_they_are_timed(self, bench):
+        case = of(num_layers=2, dropout=0.5, pass_="forward", hidden_size=16)
+        bench.prepare(case)
+        timed = bench._timed[case]
+        one, other = (timed.run(None)[0] for _ in range(2))
+        assert not torch.equal(one, other)
+
+    def test_an_autocast_that_this_version_lacks_is_unsupported(self, bench, monkeypatch):
+        monkeypatch.setattr(bench_module, "why_no_autocast", lambda case: "no autocast here")
+        assert bench.unsupported(of(dtype="autocast_float16")) == "no autocast here"
 
 
 class TestIterations:

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from rnnbench.cases import Case
+from rnnbench.schema import CELLS, DTYPES
 from rnnbench.worker.data import make_data
 
 CASE = Case(seq_len=7, batch=3, input_size=4, hidden_size=5, num_layers=2, bidirectional=True)
@@ -31,6 +32,31 @@ def test_shapes_are_the_contracts():
     assert [tuple(w.shape) for w in data.weights] == 2 * [(5, 4), (5, 5), (5,), (5,)] + 2 * [
         (5, 10), (5, 5), (5,), (5,),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("cell", "gates", "states"), [("lstm", 4, 2), ("gru", 3, 1)])
+def test_a_cell_with_gates_has_rows_for_each_and_its_states(cell, gates, states):
+    data = make_data(other(cell=cell))
+    first = [tuple(weight.shape) for weight in data.weights[:4]]
+    assert first == [(gates * 5, 4), (gates * 5, 5), (gates * 5,), (gates * 5,)]
+    assert [state.shape for state in data.state] == states * [(4, 3, 5)]
+    assert [grad.shape for grad in data.grad_state] == states * [(4, 3, 5)]
+    if states == 2:
+        assert not torch.equal(*data.state)
+
+
+def test_without_biases_there_are_weights_alone():
+    data = make_data(other(bias=False))
+    assert [tuple(w.shape) for w in data.weights] == 2 * [(5, 4), (5, 5)] + 2 * [(5, 10), (5, 5)]
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_state_of_zero_is_the_layers_own_affair(cell):
+    given, zero = make_data(other(cell=cell)), make_data(other(cell=cell, initial_state="zero"))
+    assert zero.state == ()
+    for one, same in zip(given.grad_state, zero.grad_state, strict=True):
+        assert torch.equal(one, same)
+    assert torch.equal(given.x, zero.x)
 
 
 def test_layouts_hold_the_same_numbers_and_lie_as_named():
@@ -59,10 +85,11 @@ def test_inputs_and_weights_are_leaves_that_want_gradients(layout):
     assert not data.grad_h_n.requires_grad
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16", "float16"])
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_a_dtype_rounds_the_same_numbers(dtype):
     exact, rounded = make_data(other(dtype="float64")), make_data(other(dtype=dtype))
-    assert rounded.x.dtype is getattr(torch, dtype)
+    stored = "float32" if dtype.startswith("autocast_") else dtype
+    assert rounded.x.dtype is getattr(torch, stored)
     assert torch.equal(rounded.x, exact.x.to(rounded.x.dtype))
     assert all(torch.equal(r, e.to(r.dtype)) for r, e in zip(rounded.weights, exact.weights))
 

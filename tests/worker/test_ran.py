@@ -12,7 +12,7 @@ from rnnbench.worker.clocks import clock_for
 from rnnbench.worker.compilation import Graphs
 from rnnbench.worker.data import make_data
 from rnnbench.worker.ran import backend_of, what_ran
-from rnnbench.workloads.layer import make_timed
+from rnnbench.workloads import workload
 
 load_builtin()
 
@@ -81,7 +81,8 @@ def ran(implementation, pass_="inference", graphs=None, **columns):
     found = registered()[implementation]
     if found.unsupported(case) is not None:
         pytest.skip(f"here: {found.unsupported(case)}")
-    timed = make_timed(case, found.build(case, data.weights), data)
+    layer = workload("layer")
+    timed = layer.timed(case, layer.model(case, found, data))
     clock = clock_for(case.device)
     with timed.context():  # as the verification does
         timed.run(timed.prepare())

@@ -14,7 +14,8 @@ from rnnbench.schema import PASSES
 from rnnbench.worker.blocks import run_block
 from rnnbench.worker.clocks import clock_for
 from rnnbench.worker.data import make_data
-from rnnbench.workloads.layer import TIMED_LEARNING_RATE, make_timed, optimizer_for
+from rnnbench.workloads._passes import TIMED_LEARNING_RATE, make_timed, optimizer_for
+from rnnbench.workloads.layer import model_of
 
 load_builtin()
 
@@ -28,7 +29,8 @@ def build(implementation, pass_, **columns):
         {**COLUMNS, "implementation": implementation, "pass": pass_, **columns}
     )
     data = make_data(case)
-    return make_timed(case, registered()[implementation].build(case, data.weights), data)
+    layer = registered()[implementation].build(case, data.weights)
+    return make_timed(case, model_of(layer, data))
 
 
 def events(timed) -> Counter:
@@ -211,7 +213,7 @@ class TestWatch:
     def test_an_accumulation_leaves_an_event(self):
         timed = build("python_loop", "backward")
         with profile(activities=[ProfilerActivity.CPU]) as profiler:
-            torch.autograd.backward(timed.forward(), (timed.data.grad_output, timed.data.grad_h_n))
+            torch.autograd.backward(timed.forward(), timed.model.cotangents)
         names = Counter(event.name for event in profiler.events())
         assert accumulations(names) == 6
         assert autograd_nodes(names)
@@ -224,13 +226,17 @@ class TestWatch:
 
 @pytest.mark.parametrize("pass_", PASSES)
 def test_a_layer_with_weights_of_its_own_is_differentiated_by_those(pass_):
-    timed = build("nn_rnn", pass_)
-    own, loop = timed.layer.weights, build("python_loop", pass_)
-    assert all(leaf is weight for leaf, weight in zip(timed.leaves[2:], own, strict=True))
-    given = loop.data.weights
-    assert all(leaf is weight for leaf, weight in zip(loop.leaves[2:], given, strict=True))
-    assert timed.leaves[0] is timed.data.x
-    assert timed.leaves[1] is timed.data.h0
+    case = Case.from_columns(COLUMNS)
+    data = make_data(case)
+    own, given = (
+        registered()[name].build(case, data.weights) for name in ("nn_rnn", "python_loop")
+    )
+    for layer, weights in ((own, own.weights), (given, data.weights)):
+        leaves = make_timed(
+            Case.from_columns({**COLUMNS, "pass": pass_}), model_of(layer, data)
+        ).leaves
+        expected = (data.x, data.h0, *weights)
+        assert all(leaf is tensor for leaf, tensor in zip(leaves, expected, strict=True))
 
 
 def test_nothing_of_a_round_stays_behind_without_a_collection():
@@ -252,3 +258,57 @@ def test_nothing_of_a_round_stays_behind_without_a_collection():
         assert all(output() is None for output in seen)
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("cell", ["rnn_tanh", "gru", "lstm"])
+@pytest.mark.parametrize("initial_state", ["given", "zero"])
+def test_every_state_that_is_given_gets_a_gradient_and_every_final_one_is_compared(
+    cell, initial_state
+):
+    timed = build("python_loop", "backward", cell=cell, initial_state=initial_state)
+    states = {"lstm": 2}.get(cell, 1)
+    assert timed.model.names == ("output", "h_n", "c_n")[: 1 + states]
+    assert len(timed.model.cotangents) == 1 + states
+    with timed.context():
+        gradients = timed.run(timed.prepare())
+    assert len(gradients) == 1 + (states if initial_state == "given" else 0) + 4
+
+
+def test_inference_with_dropout_is_compared_with_what_nothing_was_dropped_from():
+    case = Case.from_columns({**COLUMNS, "num_layers": 2, "dropout": 0.5})
+    data = make_data(case)
+    layer = registered()["python_loop"].build(case, data.weights)
+    model = model_of(layer, data, drops=True)
+    assert model.names == ("output", "h_n")
+    assert model.inferred == ("output without dropout", "h_n without dropout")
+
+
+class TestAutocast:
+    def test_the_forward_runs_under_it_and_the_backward_outside(self):
+        timed = build("python_loop", "backward", dtype="autocast_bfloat16")
+        run, ones = torch.autograd.grad, torch.ones(2, 2)
+        with timed.context():
+            prepared = timed.prepare()
+            seen = [output.dtype for output in prepared]
+            with pytest.MonkeyPatch.context() as patched:
+                patched.setattr(
+                    torch.autograd,
+                    "grad",
+                    lambda *given: (seen.append(torch.mm(ones, ones).dtype), run(*given))[1],
+                )
+                gradients = timed.run(prepared)
+        assert seen == [torch.bfloat16, torch.bfloat16, torch.float32]
+        assert {gradient.dtype for gradient in gradients} == {torch.float32}
+
+    @pytest.mark.parametrize("pass_", PASSES)
+    def test_every_pass_has_it(self, pass_):
+        timed = build("python_loop", pass_, dtype="autocast_bfloat16")
+        with timed.context():
+            prepared = timed.prepare()
+            with profile(activities=[ProfilerActivity.CPU]) as profiler:
+                if pass_ == "backward":
+                    timed.model.forward()
+                else:
+                    timed.run(prepared)
+        names = Counter(event.name for event in profiler.events())
+        assert names["aten::_to_copy"] > 0, "float32 weights and inputs are cast"

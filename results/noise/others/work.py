@@ -53,17 +53,16 @@ def build(case: Case, share: float) -> Timed:
     import torch
 
     from rnnbench.implementations import registered
-    from rnnbench.worker.data import make_data
     from rnnbench.worker.planted import Slowed
-    from rnnbench.workloads.layer import make_timed
+    from rnnbench.workloads import workload
 
     torch.set_num_threads(case.threads)
     if torch.get_num_interop_threads() != 1:
         torch.set_num_interop_threads(1)
     importlib.import_module(f"rnnbench.implementations.{case.implementation}")
-    data = make_data(case)
-    layer = registered()[case.implementation].build(case, data.weights)
-    timed: Timed = make_timed(case, layer, data)
+    chosen = workload(case.workload)
+    model = chosen.model(case, registered()[case.implementation], chosen.data(case))
+    timed: Timed = chosen.timed(case, model)
     return Slowed(timed, share) if share else timed
 
 

@@ -50,6 +50,9 @@ AXIS_LABELS = {
     "device": "device",
     "cell": "cell",
     "bidirectional": "bidirectional",
+    "bias": "biases",
+    "dropout": "dropout between layers (share)",
+    "initial_state": "initial state",
 }
 """What an axis says for a column of a case, with its unit."""
 

@@ -10,6 +10,7 @@ from rnnbench.report.tables.environments import environments
 from rnnbench.report.tables.machines import crossover, devices
 from rnnbench.report.tables.ran import not_measured, rates, what_ran
 from rnnbench.report.tables.splits import layouts, passes
+from rnnbench.report.tables.variants import variants
 from rnnbench.results import Results
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "passes",
     "rates",
     "scaling",
+    "variants",
     "what_ran",
 ]
 
@@ -38,6 +40,7 @@ def all_tables(results: Results, baseline: str = DEFAULT_BASELINE) -> dict[str, 
         comparison(results, baseline),
         passes(results),
         layouts(results),
+        variants(results),
         devices(results),
         crossover(results),
         compilation(results, baseline),

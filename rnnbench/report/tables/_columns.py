@@ -48,6 +48,8 @@ HEADINGS = {
     "hidden_size": "H",
     "num_layers": "L",
     "bidirectional": "directions",
+    "bias": "biases",
+    "initial_state": "initial state",
 }
 _SIZES = {column.name for column in CASE_COLUMNS if column.type is int}
 _SETTING = tuple(name for name in CASE_NAMES if name not in COMPETITOR)
@@ -127,6 +129,11 @@ def _setting_column(name: str, values: Sequence[Any]) -> Column:
     heading = HEADINGS.get(name, name)
     if name == "bidirectional":
         return Column(heading, [Cell("two" if v else "one") for v in values], choices=True)
+    if name == "bias":
+        return Column(heading, [Cell("yes" if v else "no") for v in values], choices=True)
+    if name == "dropout":
+        cells = [Cell(f"{v:g}" if v else "none", v) for v in values]
+        return Column(heading, cells, "right", choices=True)
     if name in _SIZES:
         cells = [_size_cell(value) for value in values]
         return Column(heading, cells, "right", choices=True)

@@ -52,16 +52,17 @@ _RATES = (
 def what_ran(results: Results) -> Table | None:
     """What ran in each competitor's passes, by their profiles; None without a measured case.
 
-    A row stands for all shapes of a competitor's pass. ``data``: a row for each case with row, run,
-    the columns of the case, backend, launches, launches_per_step, graphs, breaks, break_reasons,
-    recompilations, error_share (largest error relative to its tolerance).
+    A row stands for all shapes of a competitor's pass and workload. ``data``: a row for each case
+    with row, run, the columns of the case, backend, launches, launches_per_step, graphs, breaks,
+    break_reasons, recompilations, error_share (largest error relative to its tolerance).
     """
     frame = results.measured
     if frame.empty:
         return None
     values = values_of(results.frame, ("run", *CASE_NAMES, *_RAN))
     several_runs = len(set(values["run"])) > 1
-    names = [*(["run"] if several_runs else []), *_several(values, ("device", "pass"))]
+    kinds = _several(values, ("workload", "device", "pass"))
+    names = [*(["run"] if several_runs else []), *kinds]
     key = sort_key(values, names)
     labels = competitors(values, range(len(values["run"])))
     found: dict[tuple[Any, ...], list[int]] = {}
@@ -250,6 +251,12 @@ def _which(values: Values, rows: Sequence[int], varied: Sequence[str]) -> str:
         met = dict.fromkeys(values[name][row] for row in sorted(rows, key=key))
         if name == "bidirectional":
             words.append(" or ".join("two directions" if v else "one direction" for v in met))
+        elif name == "bias":
+            words.append(" or ".join("biases" if v else "no biases" for v in met))
+        elif name == "dropout":
+            words.append(" or ".join(f"dropout {v:g}" if v else "no dropout" for v in met))
+        elif name == "initial_state":
+            words.append(f"initial state {' or '.join(met)}")
         else:
             equals = f"{HEADINGS[name]}=" if name in HEADINGS else ""
             many = "threads " if name == "threads" else ""
