@@ -9,7 +9,7 @@ series are treated likewise, so that the chance stays exact.
 
 ruptures and not apache-otava 0.8: the latter is maintained and its core would do, but to install it
 is to install clients of BigQuery, PostgreSQL and Slack, and numpy 2.2.0 and nothing newer.
-`results/noise/history.md` compares what both find, and has the error rates of what is here.
+`results/noise/history.py` compares what both find, and counts the errors of what is here.
 """
 
 from __future__ import annotations
