@@ -24,7 +24,13 @@ from rnnbench.schema import (
     VARIANTS,
 )
 
-__all__ = ["DEFAULT_ENVIRONMENT", "Case", "builtin_implementations", "builtin_workloads"]
+__all__ = [
+    "DEFAULT_ENVIRONMENT",
+    "Case",
+    "builtin_implementations",
+    "builtin_workloads",
+    "common_ground",
+]
 
 DEFAULT_ENVIRONMENT = "default"
 
@@ -195,13 +201,9 @@ class Case:
         Those are implementations and environments; the variants of a workload, which stand behind a
         dot in its name; and, where a batch's lengths differ, the ways to lay it out.
         """
-        layout = self.layout if self.lengths == "full" else LAYOUTS[0]
+        workload, layout = common_ground(self.workload, self.layout, self.lengths)
         return dataclasses.replace(
-            self,
-            implementation="any",
-            environment="any",
-            workload=self.family,
-            layout=layout,
+            self, implementation="any", environment="any", workload=workload, layout=layout
         )
 
     @property
@@ -217,7 +219,7 @@ class Case:
     @property
     def family(self) -> str:
         """The workload without its variant."""
-        return self.workload.partition(".")[0]
+        return _family(self.workload)
 
     @property
     def batch_first(self) -> bool:
@@ -253,6 +255,15 @@ class Case:
     def directions(self) -> int:
         """2 for a bidirectional layer, else 1."""
         return 2 if self.bidirectional else 1
+
+
+def common_ground(workload: str, layout: str, lengths: str) -> tuple[str, str]:
+    """Workload and layout by which `Case.group` names those that are compared with each other."""
+    return _family(workload), layout if lengths == "full" else LAYOUTS[0]
+
+
+def _family(workload: str) -> str:
+    return workload.partition(".")[0]
 
 
 def _field(column: str) -> str:

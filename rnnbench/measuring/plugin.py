@@ -356,6 +356,7 @@ def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, A
     run = _run_of(config)
     if run is not None:
         output_json["rnnbench"] = run.document()
+        recording.shorten(output_json["benchmarks"])
 
 
 @pytest.hookimpl(trylast=True)

@@ -26,9 +26,14 @@ __all__ = [
     "prepare_session",
     "record",
     "save_without_benchmarks",
+    "shorten",
     "times_nothing",
     "write_atomically",
 ]
+
+_DIGITS = 12
+"""Decimals of a round in seconds: a thousandth of what a clock tells, since a round may be the
+mean of many calls."""
 
 
 def _session(config: pytest.Config) -> Any:
@@ -121,6 +126,14 @@ def prepare_session(config: pytest.Config) -> None:
         session.logger.info(f"Wrote benchmark data in: {path}", purple=True)
 
     session.save_json = save_json
+
+
+def shorten(benchmarks: Sequence[dict[str, Any]]) -> None:
+    """Cut the digits below a picosecond off the rounds of a file: no clock tells them."""
+    for benchmark in benchmarks:
+        rounds = benchmark["stats"].get("data")
+        if rounds:
+            benchmark["stats"]["data"] = [round(seconds, _DIGITS) for seconds in rounds]
 
 
 def save_without_benchmarks(config: pytest.Config) -> None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
+from rnnbench.cases import DEFAULT_ENVIRONMENT, Case
 from rnnbench.regressions.compare import Compared, Comparison, compare
 from rnnbench.regressions.machine_noise import NoiseSession, Share
 from rnnbench.regressions.sides import sides_of
 from rnnbench.results import Results
+from rnnbench.schema import CASE_COLUMNS
 from rnnbench.statistics import Verdict
 
 __all__ = ["AGAIN", "SAME", "NoiseStudy", "SizeClass", "name_of_planted", "size_classes", "study"]
@@ -180,25 +182,8 @@ def _process_deviation(comparison: Comparison) -> float:
 
 def _name(frame: pd.DataFrame, row: int) -> str:
     """A case's name without its environment, by which sessions find it again."""
-    names: list[Hashable] = [
-        frame.at[row, name]
-        for name in (
-            "implementation",
-            "cell",
-            "pass",
-            "seq_len",
-            "batch",
-            "input_size",
-            "hidden_size",
-            "num_layers",
-            "bidirectional",
-            "layout",
-            "dtype",
-            "device",
-            "threads",
-        )
-    ]
-    return " ".join(map(str, names))
+    columns = {column.name: column.type(frame.at[row, column.name]) for column in CASE_COLUMNS}
+    return Case.from_columns({**columns, "environment": DEFAULT_ENVIRONMENT}).id
 
 
 def _seconds(value: object) -> float:

@@ -10,10 +10,10 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
+from rnnbench.cases import common_ground
 from rnnbench.report.groups import CASE_NAMES, COMPETITOR
 from rnnbench.report.ratios import Pairing, Ratio
 from rnnbench.results import MEASURED, Results
-from rnnbench.schema import LAYOUTS
 from rnnbench.statistics import middle_interval, side_interval, verdict_of
 
 __all__ = [
@@ -89,11 +89,8 @@ def _grounds(columns: dict[str, list[Any]]) -> list[tuple[Hashable, ...]]:
 
     Without making a case of each row, which would take most of a report's time.
     """
-    layouts = [
-        layout if lengths == "full" else LAYOUTS[0]
-        for layout, lengths in zip(columns["layout"], columns["lengths"], strict=True)
-    ]
-    families = [workload.partition(".")[0] for workload in columns["workload"]]
+    common = map(common_ground, columns["workload"], columns["layout"], columns["lengths"])
+    families, layouts = zip(*common, strict=True) if columns["run"] else ((), ())
     known = {**columns, "layout": layouts, "workload": families}
     return list(zip(*(known[name] for name in ("run", *_SETTING)), strict=True))
 

@@ -22,7 +22,7 @@ _SIGNS = {"batch": ("B", "batch"), "seq_len": ("T", "length"), "hidden_size": ("
 
 
 def gpu(results: Results) -> list[str]:
-    """A sentence for each kind of device beside the first, or one that says that there is none."""
+    """One sentence: a clause for each kind of device beside the first, or that there is none."""
     kinds = devices(results)
     if not kinds:
         return []
@@ -43,7 +43,8 @@ def gpu(results: Results) -> list[str]:
         text = _speedup_text(best.to_dict("records"), name(base), name(kind), names)
         crossing = _crossing_text(results, best) if len(best) > 1 else ""
         found.append(f"{text}; {crossing}" if crossing else text)
-    return found
+    first, *more = found
+    return ["; ".join((first, *(text[0].lower() + text[1:] for text in more)))]
 
 
 def _speedup_text(records: Sequence[Mapping[str, Any]], base: str, kind: str, names: Names) -> str:

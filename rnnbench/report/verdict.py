@@ -26,7 +26,7 @@ _REASON_LENGTH = 120
 
 
 def verdict(results: Results, baseline: str = "nn_rnn") -> list[str]:
-    """Say what the numbers say, each with its interval, in at most nine sentences.
+    """Say what the numbers say, each with its interval, in at most eight sentences.
 
     In this order: what is fastest, whether a GPU is worth it and from which size on, what a
     compilation costs and when it has paid, what was not measured, and how far to trust all this. A

@@ -25,6 +25,10 @@ _CALLS = 3
 _ELEMENTS = 1 << 18
 """Elements for each thread; PyTorch gives a thread 32,768 at the least."""
 
+_OTHERS: dict[int, list[int]] = {}
+"""The threads beside the main one that compute, by how many compute; to find them takes two pauses.
+They live until another number of threads is asked for."""
+
 
 def bind_threads(cores: Sequence[int], threads: int) -> list[int]:
     """Give each of a computation's threads one of ``cores``, the calling thread the first.
@@ -33,10 +37,16 @@ def bind_threads(cores: Sequence[int], threads: int) -> list[int]:
     not a core for each, all of them may use all of the cores.
     """
     given = run_on(cores)
+    for other in _OTHERS.keys() - {threads}:
+        del _OTHERS[other]
     if len(given) != threads or threads < 2:
         return given
-    others = _working_threads(threads)
+    torch.set_num_threads(threads)
+    others = _OTHERS.get(threads, [])
+    if not others or not all((_TASKS / str(thread)).exists() for thread in others):
+        others = _working_threads(threads)
     if len(others) == threads - 1:
+        _OTHERS[threads] = others
         for thread, core in zip((threading.get_native_id(), *others), given, strict=True):
             os.sched_setaffinity(thread, {core})
     return given
@@ -44,7 +54,6 @@ def bind_threads(cores: Sequence[int], threads: int) -> list[int]:
 
 def _working_threads(threads: int) -> list[int]:
     """The threads beside this one that compute when PyTorch is asked for that many."""
-    torch.set_num_threads(threads)
     numbers = torch.zeros(threads * _ELEMENTS).add_(1)  # the first call may start threads
     time.sleep(_SPINNING)
     before = _cpu_times()

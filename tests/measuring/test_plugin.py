@@ -41,6 +41,7 @@ class TestResultFile:
             stats, ours = benchmark["stats"], benchmark["extra_info"]["rnnbench"]
             assert stats["rounds"] == len(stats["data"]) == ours["blocks"][-1]["rounds"][1]
             assert stats["mean"] == pytest.approx(statistics.fmean(stats["data"]))
+            assert stats["data"] == [round(seconds, 12) for seconds in stats["data"]]
             assert stats["iterations"] == ours["iterations"]
             ends = [block["rounds"] for block in ours["blocks"]]
             assert ends[0][0] == 0

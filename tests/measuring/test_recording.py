@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+from rnnbench.measuring import recording
 from rnnbench.measuring.recording import write_atomically
 
 CONFTEST = """
@@ -228,6 +229,16 @@ class TestWriteAtomically:
             )
         write_atomically(tmp_path / "r.json", {})
         assert done == ["fsync", "replace"]
+
+
+def test_rounds_keep_what_a_clock_tells_and_no_more():
+    rounds = [3.4512345678901234e-05, 1.0000000004e-06, 2.0]
+    benchmarks = [{"stats": {"data": rounds, "min": 1.0}}, {"stats": {"min": 1.0}}]
+    recording.shorten(benchmarks)
+    assert benchmarks == [
+        {"stats": {"data": [3.4512346e-05, 1e-06, 2.0], "min": 1.0}},
+        {"stats": {"min": 1.0}},
+    ]
 
 
 def test_the_supported_range_holds_this_version_and_none_that_empties_the_file_first():

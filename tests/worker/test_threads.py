@@ -17,7 +17,8 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture(autouse=True)
-def _restored():
+def _restored(monkeypatch):
+    monkeypatch.setattr(threads_module, "_OTHERS", {})
     cores, threads = os.sched_getaffinity(0), torch.get_num_threads()
     yield
     run_on(cores)
@@ -46,6 +47,31 @@ def test_a_later_call_frees_them_again():
     bind_threads(cores, 2)
     run_on(cores)
     assert all(allowed == set(cores) for allowed in affinities().values())
+
+
+def test_threads_are_found_once(monkeypatch):
+    cores = two_cores()
+    bind_threads(cores, 2)
+    (other,) = threads_module._OTHERS[2]
+    monkeypatch.setattr(threads_module, "_working_threads", lambda threads: pytest.fail("again"))
+    run_on(cores)
+    bind_threads(cores, 2)
+    assert affinities()[other] == {cores[1]}
+
+
+def test_threads_that_have_ended_are_looked_for_again():
+    threads_module._OTHERS[2] = [0]
+    cores = two_cores()
+    bind_threads(cores, 2)
+    (other,) = threads_module._OTHERS[2]
+    assert affinities()[other] == {cores[1]}
+
+
+def test_another_number_of_threads_is_another_pool():
+    cores = two_cores()
+    bind_threads(cores, 2)
+    bind_threads(cores[:1], 1)
+    assert threads_module._OTHERS == {}
 
 
 def test_one_thread_may_use_what_it_is_given():
