@@ -28,6 +28,7 @@ __all__ = [
     "compare_blocks",
     "estimate_blocks",
     "middle_interval",
+    "process_figure",
     "side_interval",
     "student_t_quantile",
     "verdict_of",
@@ -44,6 +45,7 @@ _Sides: TypeAlias = tuple[_Floats, _Floats]  # one number a process, of base and
 
 _LOW_QUANTILE = 0.10  # of a block's rounds: above it sits what neighbours on the machine added
 _LOWER_QUARTILE = 0.25  # of a side's processes: about one in six is slow for its whole life
+_STEADY = math.log1p(0.05)  # how far a steady block may lie above its process's fast quarter
 _TIE = 12  # decimals; logarithms of times that differ by less than 1e-12 are ties, not an order
 _ROUNDING = 1e-9  # a tail probability may exceed its allowance by this much
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(64)
@@ -112,8 +114,9 @@ def compare_blocks(
 
     With `same_process`, process i of both sides is one process: its ratio is the median of the
     ratios of its pairs of blocks, and what slows the whole process cancels. Otherwise a process
-    is the median of its blocks, a side the lower quartile of its processes; the interval then
-    presumes that the two sides' processes are spread alike, apart from a factor.
+    is the median of its steady blocks, as `process_figure` says, and a side the lower quartile of
+    its processes; the interval then presumes that the two sides' processes are spread alike, apart
+    from a factor.
 
     `sessions` numbers the session of process i of both sides, where they were not all measured at
     the same time: a side is then compared within each session, as `side_interval` says.
@@ -134,8 +137,8 @@ def compare_blocks(
         paired = _paired_interval(shifts, level)
         interval = _around(value, paired and (float(paired[0]), float(paired[1])))
     else:
-        x = np.array([np.median(blocks) for blocks in base_logs])
-        y = np.array([np.median(blocks) for blocks in new_logs])
+        x = np.array([process_figure(blocks) for blocks in base_logs])
+        y = np.array([process_figure(blocks) for blocks in new_logs])
         value, interval = _shift(_by_session(x, y, sessions), level)
     low, high = (math.exp(interval[0]), math.exp(interval[1])) if interval else (None, None)
     return Comparison(
@@ -147,6 +150,20 @@ def compare_blocks(
         level=level,
         processes=pairs,
     )
+
+
+def process_figure(logs: NDArray[np.float64]) -> float:
+    """Return what a process counts as: the median of its steady blocks, all as logarithms.
+
+    Steady are those that are at most 5 % slower than the block a quarter of the way up from the
+    fastest. Some machines have two speeds: where two virtual cores are at times the halves of one
+    real core, computations on two threads take 1.8 times as long, for seconds. A median over all
+    blocks then tells which of the two was the more frequent one.
+    """
+    ordered = np.sort(logs)
+    limit = ordered[(len(ordered) - 1) // 4] + _STEADY
+    steady = int(np.searchsorted(ordered, limit, side="right"))
+    return float(ordered[(steady - 1) // 2] + ordered[steady // 2]) / 2
 
 
 def verdict_of(low: float | None, high: float | None, margin: float) -> Verdict:

@@ -17,6 +17,7 @@ from rnnbench.statistics import (
     compare_blocks,
     estimate_blocks,
     middle_interval,
+    process_figure,
     side_interval,
     student_t_quantile,
     verdict_of,
@@ -162,6 +163,26 @@ def test_slow_processes_do_not_move_the_ratio() -> None:
     assert compare_blocks(base, new).ratio == pytest.approx(1, abs=0.025)
 
 
+def test_a_machine_of_two_speeds_does_not_hide_five_percent() -> None:
+    """Both sides meet the slow speed at the same turns, as recorded: for whole turns of a pair."""
+    rng = np.random.default_rng(19)
+    verdicts = []
+    for _ in range(REPEATS):
+        base, new = (draw_processes(rng, 8, blocks=5) for _ in "ab")
+        speed = np.where(rng.random((8, 5)) < 0.4, 1.75, 1.0)
+        for side in (base, new):
+            for process, speeds in zip(side, speed, strict=True):
+                process[:] = [[s * x for x in block] for s, block in zip(speeds, process)]
+        verdicts.append(
+            (compare_blocks(base, new).verdict, compare_blocks(base, scaled(new, 1.05)).verdict)
+        )
+    unchanged, slower = zip(*verdicts, strict=True)
+    assert sum(v in ("faster", "slower") for v in unchanged) <= stats.binom.ppf(
+        0.999, REPEATS, 0.05
+    )
+    assert slower.count("slower") >= 0.95 * REPEATS
+
+
 def test_same_process_cancels_a_slow_process_that_two_processes_would_show() -> None:
     rng = np.random.default_rng(9)
     base = draw_processes(rng, 3, process_spread=0.3)
@@ -190,6 +211,22 @@ def test_a_block_counts_as_its_tenth_percentile() -> None:
     x, y = ([np.quantile(blocks[0][4:], 0.1) for blocks in side] for side in (base, new))
     expected = np.quantile(np.log(y), 0.25) - np.quantile(np.log(x), 0.25)
     assert compare_blocks(base, new).ratio == pytest.approx(math.exp(expected))
+
+
+def test_a_process_counts_as_the_median_of_its_steady_blocks() -> None:
+    logs = np.log([1.02, 1.7, 1.0, 1.03, 1.8, 1.04, 1.75])  # the second fastest is a quarter up
+    assert process_figure(logs) == pytest.approx(math.log(1.02 * 1.03) / 2)
+    rng = np.random.default_rng(12)
+    for count in range(1, 30):
+        close = 0.01 * rng.random(count)
+        assert process_figure(close) == pytest.approx(float(np.median(close)))
+        assert process_figure(close[::-1] + 3) == pytest.approx(3 + process_figure(close))
+
+
+@pytest.mark.parametrize(("slow", "figure"), [(1.0499, 1.0499), (1.0501, 1.0)])
+def test_a_block_is_steady_up_to_five_percent(slow: float, figure: float) -> None:
+    logs = np.log([1.0, slow, slow, slow])
+    assert math.exp(process_figure(logs)) == pytest.approx(figure)
 
 
 def test_only_blocks_that_both_processes_have_are_compared() -> None:

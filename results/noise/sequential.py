@@ -102,8 +102,13 @@ def draw(
     (pair, side, block), (other_pair, other_side, other_block) = drawn
     new = (pair, 1 - side, block) if paired else (other_pair, other_side, other_block)
     shift = rule.shift * rng.standard_normal(shape[:2])[:, :, None]
-    x, y = (np.median(logs[where], axis=-1) + shift for where in ((pair, side, block), new))
+    x, y = (_figures(logs[where]) + shift for where in ((pair, side, block), new))
     return x, y
+
+
+def _figures(logs: Floats) -> Floats:
+    """The figure of each process; the last axis has its blocks."""
+    return np.apply_along_axis(process_figure, -1, logs)
 
 
 def interval(x: Floats, y: Floats, rule: Rule, level: float) -> tuple[float, float, float]:

@@ -15,7 +15,7 @@ from rnnbench.regressions.machine_noise import NoiseSession, Share
 from rnnbench.regressions.sides import sides_of
 from rnnbench.results import Results
 from rnnbench.schema import CASE_COLUMNS
-from rnnbench.statistics import Verdict
+from rnnbench.statistics import Verdict, process_figure
 
 __all__ = ["AGAIN", "SAME", "NoiseStudy", "SizeClass", "name_of_planted", "size_classes", "study"]
 
@@ -172,7 +172,7 @@ def _process_deviation(comparison: Comparison) -> float:
         if samples is None:
             continue
         logs = [
-            math.log(float(np.median([np.quantile(rounds, 0.1) for rounds in blocks])))
+            process_figure(np.log([np.quantile(rounds, 0.1) for rounds in blocks]))
             for blocks in samples.by_replicate().values()
         ]
         if len(logs) > 1:

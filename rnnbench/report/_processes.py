@@ -14,7 +14,7 @@ from rnnbench.cases import common_ground
 from rnnbench.report.groups import CASE_NAMES, COMPETITOR
 from rnnbench.report.ratios import Pairing, Ratio
 from rnnbench.results import MEASURED, Results
-from rnnbench.statistics import middle_interval, side_interval, verdict_of
+from rnnbench.statistics import middle_interval, process_figure, side_interval, verdict_of
 
 __all__ = [
     "Figures",
@@ -205,14 +205,14 @@ def ratios_of(
 
 
 def _sides(base: Sequence[Floats], new: Sequence[Floats]) -> tuple[Floats, Floats]:
-    """Median logarithm of each process; of a pair of processes only blocks that both have."""
+    """Figure of each process; of a pair of processes only blocks that both have."""
     sides: tuple[list[float], list[float]] = ([], [])
     for index in range(max(len(base), len(new))):
         both = [side[index] for side in (base, new) if index < len(side)]
         common = min(map(len, both))
         for found, side in zip(sides, (base, new), strict=True):
             if index < len(side):
-                found.append(median(np.log(side[index][:common])))
+                found.append(process_figure(np.log(side[index][:common])))
     return np.array(sides[0]), np.array(sides[1])
 
 
