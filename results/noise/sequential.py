@@ -22,7 +22,7 @@ from study import Recording, load
 
 from rnnbench.regressions.family import Bounds, judge
 from rnnbench.regressions.machine_noise import Share
-from rnnbench.statistics import Verdict, side_interval, verdict_of
+from rnnbench.statistics import Verdict, process_figure, side_interval, verdict_of
 
 Floats: TypeAlias = NDArray[np.float64]
 
