@@ -75,6 +75,14 @@ class Finished:
 LOCK = Path(tempfile.gettempdir()) / f"rnnbench-tests.{os.getpid()}.lock"
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _lock_of_these_tests_alone() -> Iterator[None]:
+    """Commands that are called in this process take it too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RNNBENCH_LOCK", str(LOCK))
+        yield
+
+
 def environment(**variables: str) -> dict[str, str]:
     """Environment variables with which a Python finds this copy of rnnbench.
 
