@@ -135,6 +135,11 @@ class Bench:
             "clock": {"rounds": clock.name, "device_rounds": clock.device_clock},
         }
 
+    def ready(self, case: Case) -> tuple[Timed, Model, Clock]:
+        """What is timed of a prepared case, the model that it is of, and the clock."""
+        model = self._settings[case.setting].built[case.implementation].model
+        return self._timed[case], model, self._clock(case)
+
     def describe(self, case: Case) -> dict[str, Any]:
         """What runs when this case is timed, and the memory it takes, from two profiled calls."""
         torch.set_num_threads(case.threads)
