@@ -25,6 +25,9 @@ _MOST_CASES = 50
 """More than anybody reads; a profile takes seconds, and with a compiler minutes."""
 
 _MOST_TABLES = 6
+_COUNTED_CALLS = 5
+"""An odd number: what the allocator has to do differs by some tenths of a per cent between calls,
+and the one in the middle by less."""
 _PICTURES = (".png", ".svg")
 
 
@@ -60,6 +63,13 @@ def profile(
             metavar="N", help="Turns of three lengths, for the cost of a step; 0 leaves it out."
         ),
     ] = 5,
+    instructions: Annotated[
+        bool,
+        typer.Option(
+            "--instructions",
+            help="Count instructions as well, by Valgrind; takes a minute and some seconds a case.",
+        ),
+    ] = False,
     timeout: Annotated[
         float,
         typer.Option(
@@ -104,6 +114,10 @@ def profile(
     """
     from rnnbench.diagnosis.profiles import Effort
 
+    if instructions:
+        from rnnbench.diagnosis.counter import find_valgrind
+
+        find_valgrind()
     for option, value, least in (("--calls", calls, 1), ("--turns", turns, 0)):
         if value < least:
             raise UserError(f"{option} is {value}; give {least} or more")
@@ -121,6 +135,9 @@ def profile(
     effort = Effort(calls=calls, turns=turns, spans=bool({"--trace", "--flame"} & files.keys()))
     with _Processes(environments, plugins, timeout, insist=not no_lock) as processes:
         profiles = _profile(processes, cases, effort)
+        if instructions:
+            processes.drop_all()  # what waits beside Valgrind would only take memory
+            _count(processes, profiles)
     _print(profiles, processes, format)
     document = _document(chosen, effort, plugins, profiles, processes)
     failed = _write(files, profiles, document)
@@ -176,27 +193,42 @@ class _Processes:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for name in list(self._running):
-            self.drop(name)
+        self.drop_all()
         self._scratch.remove()
         self._lock.release()
 
     def of(self, environment: str) -> Any:
         """The process of an environment, started where there is none."""
         from rnnbench.diagnosis.profiler import Profiler
+
+        started: Any = self._get(environment, Profiler)
+        self.environments[environment] = started.environment
+        return started
+
+    def counting(self, environment: str) -> Any:
+        """The process of an environment that counts instructions."""
+        from rnnbench.diagnosis.counter import Counter
+
+        return self._get(environment, Counter)
+
+    def _get(self, environment: str, kind: Callable[..., Any]) -> Any:
         from rnnbench.measuring.options import Options
 
         if environment not in self._running:
             options = Options(plugins=tuple(self._plugins), environments=self._pythons)
-            self._running[environment] = Profiler(
+            self._running[environment] = kind(
                 environment,
                 self._pythons[environment],
                 self._scratch.folder,
                 plugins=options.plugins_of(environment),
                 timeout=self._timeout,
             )
-            self.environments[environment] = self._running[environment].environment
         return self._running[environment]
+
+    def drop_all(self) -> None:
+        """End all processes."""
+        for name in list(self._running):
+            self.drop(name)
 
     def drop(self, environment: str) -> None:
         """End the process of an environment."""
@@ -226,6 +258,23 @@ def _profile(processes: _Processes, cases: Sequence[Case], effort: Effort) -> li
     return found
 
 
+def _count(processes: _Processes, profiles: Sequence[Profile]) -> None:
+    """Count the instructions of what was profiled, one process for all cases of an environment."""
+    from rnnbench.diagnosis.profiles import count_case
+    from rnnbench.measuring.workers import WorkerLost
+
+    done = [profile for profile in profiles if profile.status == "profiled"]
+    with _bar(len(done)) as show:
+        for number, profile in enumerate(done):
+            show(number, f"instructions of {profile.case.id}")
+            environment = profile.case.environment
+            try:
+                count_case(processes.counting(environment), profile, repeats=_COUNTED_CALLS)
+            except WorkerLost as lost:
+                profile.missing["instructions"] = lost.reason
+                processes.drop(environment)
+
+
 @contextmanager
 def _bar(total: int) -> Iterator[Callable[[float, str], None]]:
     from rnnbench.measuring.progress import make_progress
@@ -250,6 +299,8 @@ def _print(profiles: Sequence[Profile], processes: _Processes, format: Format) -
             tables.steps_table(done),
             tables.memory_table(done),
             tables.gradients_table(done),
+            tables.instructions_table(done),
+            *(tables.functions_table(p) for p in done[:_MOST_TABLES] if p.instructions),
         ]
         for table in found:
             if table is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from rnnbench.cases import Case
+from rnnbench.diagnosis.counter import Counter
 from rnnbench.diagnosis.profiler import Profiler
 from rnnbench.measuring.workers import CaseProblem, WorkerLost
 from rnnbench.report.fits import relative_line
 from rnnbench.work import work_of
 
-__all__ = ["Effort", "Profile", "StepCost", "fitted", "lengths_for", "profile_case"]
+__all__ = ["Effort", "Profile", "StepCost", "count_case", "fitted", "lengths_for", "profile_case"]
 
 _TURN_SECONDS = 0.05
 
@@ -74,6 +76,7 @@ class Profile:
     memory: dict[str, Any] = field(default_factory=dict)
     steps: StepCost | None = None
     gradients: Sequence[Mapping[str, Any]] = ()
+    instructions: dict[str, Any] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
     spans: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
 
@@ -98,6 +101,7 @@ class Profile:
             "memory": self.memory or None,
             "step_cost": None if self.steps is None else self.steps.columns(),
             "gradient_flow": [dict(one) for one in self.gradients],
+            "instructions": self.instructions or None,
             "missing": self.missing,
         }
 
@@ -169,6 +173,28 @@ def profile_case(profiler: Profiler, case: Case, effort: Effort) -> Profile:
     if effort.gradients:
         _try(found, "gradient_flow", gradients)
     return found
+
+
+def count_case(counter: Counter, profile: Profile, *, repeats: int) -> None:
+    """Add the instructions of a call to a profile, or why there are none.
+
+    Raises:
+        WorkerLost: its process is gone.
+    """
+
+    def instructions() -> None:
+        reason = counter.unsupported(profile.case)
+        if reason is not None:
+            raise CaseProblem("unsupported", reason)
+        found = counter.count(profile.case, repeats=repeats)
+        profile.instructions = {
+            "instructions": statistics.median_low(found["counts"]),
+            **found,
+            "valgrind": counter.valgrind,
+            "hidden_features": counter.hidden_features,
+        }
+
+    _try(profile, "instructions", instructions)
 
 
 def _try(found: Profile, part: str, ask: Callable[[], None]) -> None:

@@ -11,7 +11,9 @@ from rnnbench.numbers import column_unit, format_bytes, format_count, format_sec
 from rnnbench.report.content import Align, Cell, Table, TableColumn
 
 __all__ = [
+    "functions_table",
     "gradients_table",
+    "instructions_table",
     "memory_table",
     "operators_table",
     "parts_table",
@@ -248,7 +250,86 @@ def gradients_table(profiles: Sequence[Profile]) -> Table | None:
             TableColumn("gradients"),
         ],
         rows,
-        pd.DataFrame([{**p.case.columns(), **flow} for p, flow in flows]),
+        pd.DataFrame(
+            [
+                {**p.case.columns(), **flow, "norms": None, "t": t, "norm": norm}
+                for p, flow in flows
+                for t, norm in enumerate(flow["norms"])
+            ]
+        ).drop(columns="norms"),
+    )
+
+
+def instructions_table(profiles: Sequence[Profile]) -> Table | None:
+    """Instructions of a call; None where no case has them."""
+    done = [p for p in _profiled(profiles) if p.instructions]
+    if not done:
+        return None
+    rows = []
+    for profile in done:
+        found = profile.instructions
+        middle, counts = found["instructions"], found["counts"]
+        rows.append(
+            [
+                Cell(profile.case.id),
+                Cell(format_count(middle), middle),
+                Cell(f"{100 * (max(counts) - min(counts)) / middle:.2f} %"),
+                Cell(format_count(middle / profile.operators["steps"])),
+                Cell(found["cpu_capability"]),
+            ]
+        )
+    headings = ("instructions of a call", "spread of calls", "per step")
+    hidden = sorted({feature for p in done for feature in p.instructions["hidden_features"]})
+    return Table(
+        "profile_instructions",
+        "Instructions",
+        "Counted by Callgrind in one thread, the middle of several calls. Instructions are no "
+        "time: they leave out caches, how wide a vector is, threads and devices."
+        + (
+            f" This processor has {' and '.join(hidden)}, which Valgrind has not: where that "
+            "matters, other code is counted than is timed."
+            if hidden
+            else ""
+        ),
+        [
+            TableColumn("case"),
+            *(TableColumn(heading, _RIGHT) for heading in headings),
+            TableColumn("code for"),
+        ],
+        rows,
+        pd.DataFrame(
+            [
+                {**p.case.columns(), "call": index, "instructions": number}
+                for p in done
+                for index, number in enumerate(p.instructions["counts"])
+            ]
+        ),
+    )
+
+
+def functions_table(profile: Profile, most: int = _MOST_OPERATORS) -> Table:
+    """The functions that most instructions of one case are in."""
+    found = profile.instructions["functions"]
+    whole = profile.instructions["instructions"]
+    rows = [
+        [
+            Cell(row["name"]),
+            Cell(format_count(row["instructions"]), row["instructions"]),
+            Cell(format_share(row["instructions"] / whole)),
+        ]
+        for row in found[:most]
+    ]
+    return Table(
+        "profile_functions",
+        f"Functions: {profile.case.id}",
+        "Instructions in the function itself, without what it calls.",
+        [
+            TableColumn("function [file]"),
+            TableColumn("instructions", _RIGHT),
+            TableColumn("share", _RIGHT),
+        ],
+        rows,
+        pd.DataFrame(found),
     )
 
 

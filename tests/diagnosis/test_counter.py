@@ -1,0 +1,74 @@
+"""Instructions: Valgrind is asked what it is before anything starts, and counts repeat."""
+
+import shutil
+import sys
+
+import pytest
+
+from rnnbench.cases import Case
+from rnnbench.diagnosis.counter import Counter, find_valgrind
+from rnnbench.errors import UserError
+from rnnbench.measuring.workers import CaseProblem
+
+
+@pytest.fixture
+def valgrind(tmp_path, monkeypatch):
+    """A program of that name that prints something."""
+
+    def make(says):
+        program = tmp_path / "valgrind"
+        program.write_text(f"#!/bin/sh\necho {says}\n")
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", str(tmp_path))
+        return str(program)
+
+    return make
+
+
+class TestFinding:
+    def test_none_is_one_sentence(self, monkeypatch, tmp_path):
+        monkeypatch.setenv("PATH", str(tmp_path))
+        with pytest.raises(UserError, match="not on the PATH; install it"):
+            find_valgrind()
+
+    @pytest.mark.parametrize("version", ["valgrind-3.18.1", "valgrind-2.99"])
+    def test_a_too_old_one_is_refused(self, valgrind, version):
+        valgrind(version)
+        with pytest.raises(UserError, match=f"is {version}; instructions need Valgrind 3.19"):
+            find_valgrind()
+
+    @pytest.mark.parametrize("version", ["valgrind-3.19.0", "valgrind-3.24.0.GIT", "valgrind-4.0"])
+    def test_newer_ones_are_taken(self, valgrind, version):
+        assert find_valgrind() == (valgrind(version), version)
+
+    def test_what_says_no_version_is_refused(self, valgrind):
+        valgrind("hello")
+        with pytest.raises(UserError, match="does not say its version"):
+            find_valgrind()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("valgrind") is None, reason="there is no Valgrind here")
+def test_counts_repeat_and_grow_with_the_work(tmp_path):
+    """One start for all: 1 % more steps are 1 % more instructions, and equal calls are equal."""
+    with Counter("default", sys.executable, tmp_path, plugins=[], timeout=600) as counter:
+        counts = {}
+        for steps in (100, 101):
+            case = Case(
+                implementation="python_loop",
+                pass_="inference",
+                seq_len=steps,
+                batch=4,
+                input_size=8,
+                hidden_size=16,
+            )
+            found = counter.count(case, repeats=5)
+            counts[steps] = sorted(found["counts"])
+            assert counts[steps][-1] / counts[steps][0] < 1.01
+            names = " ".join(row["name"] for row in found["functions"])
+            assert "libtorch_cpu.so" in names and "libpython" in names
+        assert counts[101][2] / counts[100][2] == pytest.approx(1.01, abs=0.005)
+        two = Case(threads=2)
+        assert "with one thread" in counter.unsupported(two)
+        with pytest.raises(CaseProblem):
+            counter.count(Case(implementation="no_such"), repeats=1)
