@@ -101,6 +101,21 @@ class Profiler:
         flow: list[dict[str, Any]] = self._ask("gradients", case)["flow"]
         return flow
 
+    def limits(
+        self, shapes: Sequence[Sequence[int]], dtype: str, threads: int, *, seconds: float
+    ) -> dict[str, Any]:
+        """See `rnnbench.profiling.limits`."""
+        cores = list(usable_cores())[-threads:]
+        return self._worker.ask(
+            "limits",
+            self._timeout,
+            shapes=[list(shape) for shape in shapes],
+            dtype=dtype,
+            threads=threads,
+            seconds=seconds,
+            cores=cores,
+        )
+
     def _ask(self, op: str, case: Case, **fields: Any) -> dict[str, Any]:
         # The last ones, as for every timed case; where a device computes, threads may be anywhere.
         cores = list(usable_cores())[-case.threads :] if case.device == "cpu" else []

@@ -13,6 +13,7 @@ from rnnbench.implementations import registered
 from rnnbench.profiling.gradients import gradient_flow
 from rnnbench.profiling.kinds import OVERHEAD, kernel_part, part_of
 from rnnbench.profiling.lengths import seconds_at
+from rnnbench.profiling.limits import measure_limits
 from rnnbench.profiling.memory import memory_of
 from rnnbench.profiling.operators import middle_recording, operators_of, seconds_of_calls
 from rnnbench.worker.bench import Bench
@@ -33,6 +34,7 @@ class ProfileServer(Server):
             memory=self._memory,
             lengths=self._lengths,
             gradients=self._gradients,
+            limits=self._limits,
         )
 
     def _hello(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -80,6 +82,14 @@ class ProfileServer(Server):
 
     def _gradients(self, request: dict[str, Any]) -> dict[str, Any]:
         return {"flow": gradient_flow(Case.from_columns(request["case"]))}
+
+    def _limits(self, request: dict[str, Any]) -> dict[str, Any]:
+        if request["cores"]:
+            self._cores = bind_threads(request["cores"], request["threads"])
+            self._bound = None
+        return measure_limits(
+            request["shapes"], request["dtype"], request["threads"], seconds=request["seconds"]
+        )
 
     def _on_its_cores(self, request: dict[str, Any]) -> Case:
         case = Case.from_columns(request["case"])

@@ -39,7 +39,8 @@ class TestFinding:
 
     @pytest.mark.parametrize("version", ["valgrind-3.19.0", "valgrind-3.24.0.GIT", "valgrind-4.0"])
     def test_newer_ones_are_taken(self, valgrind, version):
-        assert find_valgrind() == (valgrind(version), version)
+        program = valgrind(version)
+        assert find_valgrind() == (program, version)
 
     def test_what_says_no_version_is_refused(self, valgrind):
         valgrind("hello")
