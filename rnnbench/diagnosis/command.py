@@ -25,6 +25,7 @@ _MOST_CASES = 50
 """More than anybody reads; a profile takes seconds, and with a compiler minutes."""
 
 _MOST_TABLES = 6
+_FEWEST_LENGTHS = 3
 _COUNTED_CALLS = 5
 """An odd number: what the allocator has to do differs by some tenths of a per cent between calls,
 and the one in the middle by less."""
@@ -70,6 +71,14 @@ def profile(
             help="Count instructions as well, by Valgrind; takes a minute and some seconds a case.",
         ),
     ] = False,
+    compile_lengths: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N,…",
+            help="Compile at these lengths too, cold, and say how the seconds grow.",
+            show_default=False,
+        ),
+    ] = None,
     timeout: Annotated[
         float,
         typer.Option(
@@ -123,6 +132,7 @@ def profile(
             raise UserError(f"{option} is {value}; give {least} or more")
     if not timeout > 0:
         raise UserError(f"--timeout is {timeout:g}; give seconds above 0")
+    lengths = None if compile_lengths is None else _lengths(compile_lengths)
     files = {
         option: _file(option, path)
         for option, path in (("--json", json_), ("--trace", trace), ("--flame", flame))
@@ -135,6 +145,9 @@ def profile(
     effort = Effort(calls=calls, turns=turns, spans=bool({"--trace", "--flame"} & files.keys()))
     with _Processes(environments, plugins, timeout, insist=not no_lock) as processes:
         profiles = _profile(processes, cases, effort)
+        if lengths is not None:
+            processes.drop_all()
+            _grow(processes, profiles, lengths)
         if instructions:
             processes.drop_all()  # what waits beside Valgrind would only take memory
             _count(processes, profiles)
@@ -225,6 +238,22 @@ class _Processes:
             )
         return self._running[environment]
 
+    def fresh(self, environment: str) -> Any:
+        """A process with a cache of its own, which whoever asks for it ends."""
+        from tempfile import mkdtemp
+
+        from rnnbench.diagnosis.profiler import Profiler
+        from rnnbench.measuring.options import Options
+
+        options = Options(plugins=tuple(self._plugins), environments=self._pythons)
+        return Profiler(
+            environment,
+            self._pythons[environment],
+            Path(mkdtemp(dir=self._scratch.folder)),
+            plugins=options.plugins_of(environment),
+            timeout=self._timeout,
+        )
+
     def drop_all(self) -> None:
         """End all processes."""
         for name in list(self._running):
@@ -256,6 +285,32 @@ def _profile(processes: _Processes, cases: Sequence[Case], effort: Effort) -> li
             if found[-1].gradients:
                 flows.add(case.setting)
     return found
+
+
+def _grow(processes: _Processes, profiles: Sequence[Profile], lengths: Sequence[int]) -> None:
+    """Compile what is compiled at other lengths, each in a process that finds nothing compiled."""
+    from functools import partial
+
+    from rnnbench.diagnosis.profiles import compile_growth
+
+    done = [profile for profile in profiles if profile.compiled]
+    with _bar(len(done)) as show:
+        for number, profile in enumerate(done):
+            show(number, f"compiling {profile.case.id}")
+            compile_growth(partial(processes.fresh, profile.case.environment), profile, lengths)
+
+
+def _lengths(text: str) -> tuple[int, ...]:
+    try:
+        lengths = tuple(sorted({int(part) for part in text.split(",")}))
+    except ValueError:
+        lengths = ()
+    if len(lengths) < _FEWEST_LENGTHS or lengths[0] < 1:
+        raise UserError(
+            f"--compile-lengths is {text!r}; give {_FEWEST_LENGTHS} or more different lengths of 1 "
+            "or more, such as 5,10,20,40,80"
+        )
+    return lengths
 
 
 def _count(processes: _Processes, profiles: Sequence[Profile]) -> None:
@@ -299,6 +354,8 @@ def _print(profiles: Sequence[Profile], processes: _Processes, format: Format) -
             tables.steps_table(done),
             tables.memory_table(done),
             tables.gradients_table(done),
+            tables.compiled_table(done),
+            tables.growth_table(done),
             tables.instructions_table(done),
             *(tables.functions_table(p) for p in done[:_MOST_TABLES] if p.instructions),
         ]

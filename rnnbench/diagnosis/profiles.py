@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +17,17 @@ from rnnbench.measuring.workers import CaseProblem, WorkerLost
 from rnnbench.report.fits import relative_line
 from rnnbench.work import work_of
 
-__all__ = ["Effort", "Profile", "StepCost", "count_case", "fitted", "lengths_for", "profile_case"]
+__all__ = [
+    "Effort",
+    "Growth",
+    "Profile",
+    "StepCost",
+    "compile_growth",
+    "count_case",
+    "fitted",
+    "lengths_for",
+    "profile_case",
+]
 
 _TURN_SECONDS = 0.05
 
@@ -61,6 +72,40 @@ class StepCost:
         }
 
 
+@dataclass(frozen=True)
+class Growth:
+    """Seconds of a cold compilation by sequence length, each in a process of its own.
+
+    ``exponent`` is that of the power law through all lengths, and ``last_exponent`` that between
+    the two longest: where a fixed cost rules the short ones, the first is too small.
+    """
+
+    lengths: tuple[int, ...]
+    seconds: tuple[float, ...]
+    phases: tuple[Mapping[str, float] | None, ...]
+
+    @property
+    def exponent(self) -> float:
+        """Of seconds ∝ T^exponent, by least squares of logarithms."""
+        return float(np.polyfit(np.log(self.lengths), np.log(self.seconds), 1)[0])
+
+    @property
+    def last_exponent(self) -> float:
+        """Between the two longest."""
+        (a, b), (s, t) = self.lengths[-2:], self.seconds[-2:]
+        return float(np.log(t / s) / np.log(b / a))
+
+    def columns(self) -> dict[str, Any]:
+        """As a result holds it."""
+        return {
+            "lengths": list(self.lengths),
+            "seconds": list(self.seconds),
+            "phases": list(self.phases),
+            "exponent": self.exponent,
+            "last_exponent": self.last_exponent,
+        }
+
+
 @dataclass
 class Profile:
     """What became of a case: ``status`` is ``profiled``, or one of the schema's with a reason.
@@ -77,6 +122,8 @@ class Profile:
     steps: StepCost | None = None
     gradients: Sequence[Mapping[str, Any]] = ()
     instructions: dict[str, Any] = field(default_factory=dict)
+    compiled: dict[str, Any] = field(default_factory=dict)
+    growth: Growth | None = None
     missing: dict[str, str] = field(default_factory=dict)
     spans: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
 
@@ -102,6 +149,8 @@ class Profile:
             "step_cost": None if self.steps is None else self.steps.columns(),
             "gradient_flow": [dict(one) for one in self.gradients],
             "instructions": self.instructions or None,
+            "compiled": self.compiled or None,
+            "compile_growth": None if self.growth is None else self.growth.columns(),
             "missing": self.missing,
         }
 
@@ -145,7 +194,8 @@ def profile_case(profiler: Profiler, case: Case, effort: Effort) -> Profile:
         reason = profiler.unsupported(case)
         if reason is not None:
             raise CaseProblem("unsupported", reason)
-        profiler.prepare(case)
+        prepared = profiler.prepare(case)
+        found.compiled = prepared.get("compiled", {})
         found.backend = profiler.ran(case)["backend"]
         answer = profiler.operators(case, calls=effort.calls, spans=effort.spans)
     except WorkerLost:
@@ -195,6 +245,27 @@ def count_case(counter: Counter, profile: Profile, *, repeats: int) -> None:
         }
 
     _try(profile, "instructions", instructions)
+
+
+def compile_growth(start: Callable[[], Profiler], profile: Profile, lengths: Sequence[int]) -> None:
+    """Add to a profile how its compilation grows with T; ``start`` starts a process without cache.
+
+    Seconds are those until the case's pass could first be used, without the compiler's own start.
+    """
+
+    def growth() -> None:
+        seconds, phases = [], []
+        for length in lengths:
+            with start() as profiler:
+                prepared = profiler.prepare(dataclasses.replace(profile.case, seq_len=length))
+            seconds.append(float(prepared["compile"]["seconds"]))
+            phases.append(prepared["compiled"]["phases"])
+        profile.growth = Growth(tuple(lengths), tuple(seconds), tuple(phases))
+
+    try:
+        growth()
+    except CaseProblem as problem:  # a lost process is no other's: each length has its own
+        profile.missing["compile_growth"] = problem.reason
 
 
 def _try(found: Profile, part: str, ask: Callable[[], None]) -> None:

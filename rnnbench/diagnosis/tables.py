@@ -11,8 +11,10 @@ from rnnbench.numbers import column_unit, format_bytes, format_count, format_sec
 from rnnbench.report.content import Align, Cell, Table, TableColumn
 
 __all__ = [
+    "compiled_table",
     "functions_table",
     "gradients_table",
+    "growth_table",
     "instructions_table",
     "memory_table",
     "operators_table",
@@ -27,6 +29,13 @@ _PARTS = {
     "elementwise": "elementwise",
     "copy": "copy",
     "overhead": "framework overhead",
+}
+_PHASES = {
+    "tracing": "tracing",
+    "autograd": "autograd",
+    "lowering": "lowering",
+    "code_generation": "code generation",
+    "compiling": "C++ or Triton",
 }
 _MOST_OPERATORS = 12
 _WARNED_SLOWDOWN = 1.5
@@ -257,6 +266,80 @@ def gradients_table(profiles: Sequence[Profile]) -> Table | None:
                 for t, norm in enumerate(flow["norms"])
             ]
         ).drop(columns="norms"),
+    )
+
+
+def compiled_table(profiles: Sequence[Profile]) -> Table | None:
+    """What was compiled for each case and in which phases; None where nothing was."""
+    done = [p for p in _profiled(profiles) if p.compiled]
+    if not done:
+        return None
+    rows = []
+    for profile in done:
+        found = profile.compiled
+        phases = found["phases"]
+        rows.append(
+            [
+                Cell(profile.case.id),
+                *(
+                    Cell("not told" if phases is None else f"{phases[phase]:.2f}")
+                    for phase in _PHASES
+                ),
+                Cell(str(found["kernels"])),
+                Cell("; ".join(found["breaks"]) or "none"),
+                Cell("; ".join(found["recompilations"]) or "none"),
+            ]
+        )
+    return Table(
+        "profile_compiled",
+        "Compilation",
+        "Seconds of each phase, by the compiler's own accounts, of all that preparing the case "
+        "compiled: inference, forward and backward. Without the compiler's start.",
+        [
+            TableColumn("case"),
+            *(TableColumn(f"{words}, s", _RIGHT) for words in _PHASES.values()),
+            TableColumn("kernels", _RIGHT),
+            TableColumn("graph breaks"),
+            TableColumn("recompilations"),
+        ],
+        rows,
+        pd.DataFrame([{**p.case.columns(), **(p.compiled["phases"] or {})} for p in done]),
+    )
+
+
+def growth_table(profiles: Sequence[Profile]) -> Table | None:
+    """How compilation grows with the length; None where it was not asked for."""
+    done = [(p, p.growth) for p in _profiled(profiles) if p.growth is not None]
+    if not done:
+        return None
+    rows = [
+        [
+            Cell(profile.case.id),
+            Cell(", ".join(f"T{n}: {s:.1f}" for n, s in zip(g.lengths, g.seconds, strict=True))),
+            Cell(f"{g.exponent:.2f}", g.exponent),
+            Cell(f"{g.last_exponent:.2f}", g.last_exponent),
+        ]
+        for profile, g in done
+    ]
+    return Table(
+        "profile_growth",
+        "How compilation grows with the length",
+        "Seconds until the pass could first be used, cold: each length in a process and with a "
+        "cache of its own. Seconds ∝ T^exponent through all lengths, and between the two longest.",
+        [
+            TableColumn("case"),
+            TableColumn("seconds"),
+            TableColumn("exponent", _RIGHT),
+            TableColumn("of the two longest", _RIGHT),
+        ],
+        rows,
+        pd.DataFrame(
+            [
+                {**p.case.columns(), "seq_len": length, "seconds": seconds}
+                for p, g in done
+                for length, seconds in zip(g.lengths, g.seconds, strict=True)
+            ]
+        ),
     )
 
 

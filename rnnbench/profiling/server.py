@@ -10,6 +10,7 @@ import torch
 
 from rnnbench.cases import Case
 from rnnbench.implementations import registered
+from rnnbench.profiling.compiling import accounts_so_far, forget_breaks
 from rnnbench.profiling.gradients import gradient_flow
 from rnnbench.profiling.kinds import OVERHEAD, kernel_part, part_of
 from rnnbench.profiling.lengths import seconds_at
@@ -29,6 +30,7 @@ class ProfileServer(Server):
     def __init__(self) -> None:
         super().__init__()
         self._cache = Path()
+        self._compiled: dict[Case, dict[str, Any]] = {}
         self._operations.update(
             operators=self._operators,
             memory=self._memory,
@@ -42,10 +44,19 @@ class ProfileServer(Server):
         return super()._hello(request)
 
     def _prepare(self, request: dict[str, Any]) -> dict[str, Any]:
-        found = registered().get(request["case"]["implementation"])
-        if found is not None and found.compiler == "inductor":
-            _name_compiled_kernels()
-        return super()._prepare(request)
+        case = Case.from_columns(request["case"])
+        found = registered().get(case.implementation)
+        if found is None or found.compiler != "inductor":
+            return super()._prepare(request)
+        _name_compiled_kernels()
+        self.bench.start_compiler(case.device)
+        forget_breaks()
+        before = accounts_so_far()
+        answer = super()._prepare(request)
+        # One model serves all passes of a setting: the first of them has it compiled.
+        key = dataclasses.replace(case, pass_="inference")
+        self._compiled.setdefault(key, accounts_so_far().since(before))
+        return {**answer, "compiled": self._compiled[key]}
 
     def _operators(self, request: dict[str, Any]) -> dict[str, Any]:
         case = self._on_its_cores(request)

@@ -101,6 +101,8 @@ class TestProfile:
     [
         (["--calls=0"], "--calls is 0; give 1 or more"),
         (["--turns=-1"], "--turns is -1; give 0 or more"),
+        (["--compile-lengths=5,5,10"], "give 3 or more different lengths"),
+        (["--compile-lengths=a"], "give 3 or more different lengths"),
         (["--timeout=0"], "--timeout is 0; give seconds above 0"),
         (["--plot=a.txt"], "names no picture; give .png or .svg"),
         (["--json=missing/a.json"], "its parent missing does not exist"),
