@@ -26,9 +26,6 @@ _MOST_CASES = 50
 
 _MOST_TABLES = 6
 _FEWEST_LENGTHS = 3
-_COUNTED_CALLS = 5
-"""An odd number: what the allocator has to do differs by some tenths of a per cent between calls,
-and the one in the middle by less."""
 _PICTURES = (".png", ".svg")
 
 
@@ -124,7 +121,7 @@ def profile(
     from rnnbench.diagnosis.profiles import Effort
 
     if instructions:
-        from rnnbench.diagnosis.counter import find_valgrind
+        from rnnbench.measuring.instructions import find_valgrind
 
         find_valgrind()
     for option, value, least in (("--calls", calls, 1), ("--turns", turns, 0)):
@@ -220,7 +217,7 @@ class _Processes:
 
     def counting(self, environment: str) -> Any:
         """The process of an environment that counts instructions."""
-        from rnnbench.diagnosis.counter import Counter
+        from rnnbench.measuring.instructions import Counter
 
         return self._get(environment, Counter)
 
@@ -324,7 +321,7 @@ def _count(processes: _Processes, profiles: Sequence[Profile]) -> None:
             show(number, f"instructions of {profile.case.id}")
             environment = profile.case.environment
             try:
-                count_case(processes.counting(environment), profile, repeats=_COUNTED_CALLS)
+                count_case(processes.counting(environment), profile)
             except WorkerLost as lost:
                 profile.missing["instructions"] = lost.reason
                 processes.drop(environment)

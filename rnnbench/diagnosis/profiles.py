@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from rnnbench.cases import Case
-from rnnbench.diagnosis.counter import Counter
 from rnnbench.diagnosis.profiler import Profiler
+from rnnbench.measuring.instructions import Counter
 from rnnbench.measuring.workers import CaseProblem, WorkerLost
 from rnnbench.report.fits import relative_line
 from rnnbench.work import work_of
@@ -225,7 +224,7 @@ def profile_case(profiler: Profiler, case: Case, effort: Effort) -> Profile:
     return found
 
 
-def count_case(counter: Counter, profile: Profile, *, repeats: int) -> None:
+def count_case(counter: Counter, profile: Profile) -> None:
     """Add the instructions of a call to a profile, or why there are none.
 
     Raises:
@@ -233,16 +232,7 @@ def count_case(counter: Counter, profile: Profile, *, repeats: int) -> None:
     """
 
     def instructions() -> None:
-        reason = counter.unsupported(profile.case)
-        if reason is not None:
-            raise CaseProblem("unsupported", reason)
-        found = counter.count(profile.case, repeats=repeats)
-        profile.instructions = {
-            "instructions": statistics.median_low(found["counts"]),
-            **found,
-            "valgrind": counter.valgrind,
-            "hidden_features": counter.hidden_features,
-        }
+        profile.instructions = counter.counted(profile.case)
 
     _try(profile, "instructions", instructions)
 

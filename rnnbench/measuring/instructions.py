@@ -1,9 +1,10 @@
-"""The process that counts instructions, as a command sees it; one start for many cases."""
+"""Instructions of a call: a worker under Valgrind, started once and asked about many cases."""
 
 from __future__ import annotations
 
 import re
 import shutil
+import statistics
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -13,12 +14,16 @@ from typing import Any
 
 from rnnbench.cases import Case
 from rnnbench.errors import UserError
-from rnnbench.measuring.workers import ProcessWorker
+from rnnbench.measuring.workers import CaseProblem, ProcessWorker
 
-__all__ = ["OLDEST_VALGRIND", "Counter", "find_valgrind"]
+__all__ = ["OLDEST_VALGRIND", "REPEATS", "Counter", "find_valgrind"]
 
 OLDEST_VALGRIND = (3, 19)
 """The oldest that this was tried with: older ones stop at instructions that they do not know."""
+
+REPEATS = 5
+"""An odd number: what the allocator has to do differs by some tenths of a per cent between calls,
+and the one in the middle by less."""
 
 _START_TIMEOUT = 600.0
 _FEATURES = {"AVX512": "avx512f", "AMX": "amx_tile"}
@@ -111,6 +116,10 @@ class Counter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End it."""
         self._worker.close()
         self._folder.cleanup()
 
@@ -130,6 +139,28 @@ class Counter:
             for feature, flag in _FEATURES.items()
             if flag in there and feature not in counted
         ]
+
+    @property
+    def cpu(self) -> float:
+        """CPU time that it has used, as of its last answer."""
+        return self._worker.cpu
+
+    def counted(self, case: Case, *, repeats: int = REPEATS) -> dict[str, Any]:
+        """The instructions of a case as a result holds them.
+
+        ``instructions`` is the middle of the ``counts`` of single calls; ``functions`` are those
+        with the most of them.
+        """
+        reason = self.unsupported(case)
+        if reason is not None:
+            raise CaseProblem("unsupported", reason)
+        found = self.count(case, repeats=repeats)
+        return {
+            "instructions": statistics.median_low(found["counts"]),
+            **found,
+            "valgrind": self.valgrind,
+            "hidden_features": self.hidden_features,
+        }
 
     def unsupported(self, case: Case) -> str | None:
         """Why the case cannot be counted in this environment, or None."""

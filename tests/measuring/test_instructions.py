@@ -6,8 +6,8 @@ import sys
 import pytest
 
 from rnnbench.cases import Case
-from rnnbench.diagnosis.counter import Counter, find_valgrind
 from rnnbench.errors import UserError
+from rnnbench.measuring.instructions import Counter, find_valgrind
 from rnnbench.measuring.workers import CaseProblem
 
 
