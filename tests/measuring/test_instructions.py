@@ -9,6 +9,7 @@ from rnnbench.cases import Case
 from rnnbench.errors import UserError
 from rnnbench.measuring.instructions import Counter, find_valgrind
 from rnnbench.measuring.workers import CaseProblem
+from rnnbench.validation import validate
 
 
 @pytest.fixture
@@ -73,3 +74,28 @@ def test_counts_repeat_and_grow_with_the_work(tmp_path):
         assert "with one thread" in counter.unsupported(two)
         with pytest.raises(CaseProblem):
             counter.count(Case(implementation="no_such"), repeats=1)
+
+
+class TestSuites:
+    def test_without_valgrind_nothing_is_measured(self, suite, tmp_path):
+        done = suite("--rnn-instructions", variables={"PATH": str(tmp_path)})
+        assert done.status == 4
+        assert "instructions are counted by Valgrind, which is not on the PATH" in done.said
+        assert "Traceback" not in done.said and not done.json.exists()
+
+    @pytest.mark.slow
+    @pytest.mark.skipif(shutil.which("valgrind") is None, reason="there is no Valgrind here")
+    def test_counts_stand_beside_the_times(self, suite):
+        done = suite(
+            "--rnn-instructions",
+            implementation="nn_rnn",
+            threads="1,2",
+            timeout=900,
+        )
+        assert done.status == 0, done.said
+        one, two = done.results()
+        assert one["instructions"]["instructions"] > 10_000
+        assert one["instructions"]["functions"]
+        assert "with one thread" in two["instructions"]["reason"]
+        assert [r["type"] for r in done.journal()].count("instructions") == 2
+        assert validate(done.json) == []
