@@ -7,6 +7,8 @@ import pytest
 
 from rnnbench.cli import main
 from rnnbench.validation import validate
+from tests.diagnosis.made import profile as made
+from tests.synthetic import document, environment, write
 
 TINY = (
     "--no-lock",
@@ -94,6 +96,32 @@ class TestProfile:
         assert status == 2
         assert err == "rnnbench: --trace t.json: cannot be written: No space left on device\n"
         assert Path("a.json").exists() and not Path("t.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (lambda p: p.pop("case"), "rnnbench.profiles[0].case is missing"),
+        (lambda p: p.update(profiled=False), "rnnbench.profiles[0].profiled is false"),
+        (lambda p: p.pop("operators"), "rnnbench.profiles[0].operators is missing"),
+        (
+            lambda p: p["operators"].update(seconds=0),
+            "rnnbench.profiles[0].operators.seconds is 0",
+        ),
+        (
+            lambda p: p["operators"]["parts"].update(copy="much"),
+            'rnnbench.profiles[0].operators.parts.copy is "much"',
+        ),
+    ],
+)
+def test_a_profile_that_is_none_is_found_by_validate(tmp_path, change, problem):
+    content = document([], environments={"default": environment()})
+    content["rnnbench"]["profiles"] = [made().columns()]
+    file = write(tmp_path / "a.json", content)
+    assert validate(file) == []
+    change(content["rnnbench"]["profiles"][0])
+    (said,) = validate(write(file, content))
+    assert problem in said
 
 
 @pytest.mark.parametrize(
