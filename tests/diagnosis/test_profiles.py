@@ -77,6 +77,54 @@ def test_shares_and_counts_are_in_the_tables():
     assert "aten::addmm" in text and "between operators" in text
 
 
+class TestTablesOfWhatIsAskedForApart:
+    def test_without_it_there_is_none(self):
+        for table in (
+            tables.compiled_table,
+            tables.growth_table,
+            tables.instructions_table,
+            tables.memory_table,
+            tables.steps_table,
+            tables.gradients_table,
+        ):
+            assert table([profile()]) is None
+
+    def test_phases_kernels_and_breaks(self):
+        found = profile()
+        phases = {"tracing": 0.5, "autograd": 2, "lowering": 2, "code_generation": 1.5}
+        found.compiled = {
+            "phases": {**phases, "compiling": 20.4},
+            "kernels": 18,
+            "breaks": ["Unsupported: torch.nn.RNN (model.py, line 12)"],
+            "recompilations": [],
+        }
+        text = to_text(tables.compiled_table([found]), 300)
+        assert "20.40" in text and " 18 " in text and "model.py, line 12" in text
+        found.compiled["phases"] = None
+        assert "not told" in to_text(tables.compiled_table([found]), 300)
+
+    def test_growth(self):
+        found = profile()
+        found.growth = Growth((5, 10, 20), (10.0, 20.0, 40.0), (None,) * 3)
+        text = to_text(tables.growth_table([found]), 200)
+        assert "T5: 10.0, T10: 20.0, T20: 40.0" in text and "1.00" in text
+        assert found.columns()["compile_growth"]["exponent"] == pytest.approx(1)
+
+    def test_instructions_and_where_other_code_was_counted(self):
+        found = profile()
+        found.instructions = {
+            "instructions": 1_000_000,
+            "counts": [999_000, 1_000_000, 1_001_000],
+            "functions": [{"name": "sgemm [libtorch_cpu.so]", "instructions": 400_000}],
+            "cpu_capability": "AVX2",
+            "hidden_features": ["AVX512"],
+        }
+        text = to_text(tables.instructions_table([found]), 200)
+        assert "1,000,000" in text and "0.20 %" in text and "100,000" in text
+        assert "This processor has AVX512, which Valgrind has not" in " ".join(text.split())
+        assert "40 %" in to_text(tables.functions_table(found), 200)
+
+
 def test_columns_are_marked_as_profiled():
     columns = profile().columns()
     assert columns["profiled"] is True
