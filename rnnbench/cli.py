@@ -12,6 +12,8 @@ import typer
 
 from rnnbench import __version__
 from rnnbench.axis_options import AXIS_PREFIX, axis_options, axis_overrides
+from rnnbench.diagnosis import command as profile_command
+from rnnbench.diagnosis import machine_command
 from rnnbench.errors import UserError
 from rnnbench.grids import DEFAULT_GRID, grid_names, load_grid
 from rnnbench.lesson import command as classifier_command
@@ -150,6 +152,8 @@ bisect_command.register(app)
 noise_command.register(app)
 history_command.register(app)
 classifier_command.register(app)
+profile_command.register(app)
+machine_command.register(app)
 
 
 def _print_version(wanted: bool) -> None:

@@ -99,6 +99,7 @@ RESULT_COLUMNS = (
     ResultColumn("launches", int, "", "kernels of a call on a device, inner operators on a CPU"),
     ResultColumn("launches_per_step", float, "", "the same for each time step"),
     ResultColumn("peak_bytes", int, "B", "most that a call had allocated at one time"),
+    ResultColumn("instructions", int, "", "instructions of a call, if Valgrind counted them"),
     ResultColumn("graphs", int, "", "graphs that torch.compile made of it"),
     ResultColumn("breaks", int, "", "places where torch.compile gave up a graph"),
     ResultColumn("break_reasons", str, "", "why, separated by ' | '"),
@@ -446,6 +447,7 @@ def _measured_row(benchmark: Mapping[str, Any], samples: Samples, run: Run) -> d
         **_verification(ours["verification"]),
         **_ran(ours["ran"]),
         **_compile(ours["compile"]),
+        "instructions": _instructions(ours.get("instructions")),
     }
     limits = _limits(run.environments[ours["case"]["environment"]], ours["case"])
     for share, rate, limit in (
@@ -454,6 +456,11 @@ def _measured_row(benchmark: Mapping[str, Any], samples: Samples, run: Run) -> d
     ):
         row[share] = rate / limit if limit else None
     return row
+
+
+def _instructions(counted: Any) -> int | None:
+    number = _item(counted, "instructions")
+    return number if type(number) is int and number > 0 else None
 
 
 def _missing_row(entry: Mapping[str, Any], run: Run) -> dict[str, Any]:

@@ -301,6 +301,7 @@ _STAGES = _Kind(
     lambda value: type(value) is int and 1 <= value <= MOST_STAGES,
 )
 _NUMBER = _Kind("a finite number", _is_number)
+_MARK = _Kind("true: its seconds are no times", lambda value: value is True)
 _ERROR = _Kind("a finite number of 0 or more", lambda value: _is_number(value) and value >= 0)
 _TIME = _Kind(
     "finite seconds above 0",
@@ -442,6 +443,8 @@ def _check_document(check: _Check, document: Any) -> tuple[int, int]:
     not_measured = check.field(ours, "rnnbench", "not_measured", _LIST) or []
     for index, entry in enumerate(not_measured):
         _check_not_measured(check, entry, f"rnnbench.not_measured[{index}]", cases)
+    if "profiles" in ours:
+        _check_profiles(check, ours, _Cases(check, environments))
     return len(benchmarks), len(not_measured)
 
 
@@ -483,6 +486,24 @@ def _check_sessions(check: _Check, ours: Mapping[str, Any]) -> _Kind:
         f"a replicate of one of the sessions, below {end}",
         lambda value: _COUNT.holds(value) and value < end,
     )
+
+
+def _check_profiles(check: _Check, ours: Mapping[str, Any], cases: _Cases) -> None:
+    """Check profiles: each of another case, marked as profiled, with parts that are seconds."""
+    for index, entry in enumerate(check.field(ours, "rnnbench", "profiles", _LIST) or []):
+        place = f"rnnbench.profiles[{index}]"
+        if check.value(entry, place, _OBJECT) is None:
+            continue
+        cases.meet(entry, place)
+        check.field(entry, place, "profiled", _MARK)
+        operators = check.field(entry, place, "operators", _OBJECT)
+        if operators is None:
+            continue
+        place = f"{place}.operators"
+        for key in ("seconds", "plain"):
+            check.field(operators, place, key, _TIME)
+        check.field(operators, place, "steps", _POSITIVE)
+        check.numbers(operators, place, "parts", _NUMBER)
 
 
 def _check_not_measured(check: _Check, entry: Any, place: str, cases: _Cases) -> None:

@@ -51,6 +51,7 @@ class CaseRun:
     stopped: str = ""
     status: str = "measured"
     reason: str = ""
+    instructions: dict[str, Any] = field(default_factory=dict)
     resumed: bool = False
 
     @property
@@ -388,4 +389,5 @@ def result_of(run: CaseRun) -> dict[str, Any]:
         "blocks": blocks,
         "work": work_of(run.case),
         "stopped": run.stopped,
+        **({"instructions": run.instructions} if run.instructions else {}),
     }

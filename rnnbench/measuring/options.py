@@ -28,6 +28,7 @@ class Options:
     ``seed`` is that of the order in which competitors are built and take turns.
     ``plugins``: files for every environment, or ``NAME=FILE`` for that one alone. ``planted``: the
     share by which each call is made longer in an environment, to see whether that is found.
+    ``instructions``: count them as well, by Valgrind.
     """
 
     seconds: float = 1.0
@@ -39,6 +40,7 @@ class Options:
     seed: int = 0
     resume: bool = False
     in_process: bool = False
+    instructions: bool = False
     cores: tuple[int, ...] = field(default_factory=usable_cores)
     devices: tuple[str, ...] = ()
     plugins: tuple[str, ...] = ()
@@ -114,6 +116,7 @@ class Options:
             "cores": list(self.cores),
             "plugins": [name for name, _ in self.named_plugins()],
             "planted": dict(self.planted),
+            **({"instructions": True} if self.instructions else {}),
         }
 
 

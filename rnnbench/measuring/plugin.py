@@ -14,6 +14,7 @@ from rnnbench.errors import UserError
 from rnnbench.grids import AXES, OPTION_PREFIX, Grid, Value, load_grid, parse_axis
 from rnnbench.measuring import recording
 from rnnbench.measuring.engine import CaseRun, result_of
+from rnnbench.measuring.instructions import find_valgrind
 from rnnbench.measuring.load import load_note
 from rnnbench.measuring.lock import MachineLock
 from rnnbench.measuring.options import Options, parse_environments, parse_planted
@@ -77,6 +78,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=[],
         help="make each call longer by that share, such as 5%%, in the environment of that name, "
         "to see whether a comparison finds it; the result says so (repeatable, CPU only)",
+    )
+    group.addoption(
+        "--rnn-instructions",
+        action="store_true",
+        help="count the instructions of a call as well, by Valgrind, for cases on a CPU with one "
+        "thread: no neighbour changes them; they are no time",
     )
     group.addoption(
         "--rnn-replicates",
@@ -179,6 +186,8 @@ def _options(config: pytest.Config, grid: Grid, devices: Sequence[Value]) -> Opt
         if config.getoption("rnn_python"):
             raise UserError("--rnn-in-process has one Python, its own; leave out --rnn-python")
         given["replicates"] = 1
+    if config.getoption("rnn_instructions"):
+        find_valgrind()
     return Options(
         **{**grid.options, **given},
         precision=config.getoption("rnn_precision"),
@@ -187,6 +196,7 @@ def _options(config: pytest.Config, grid: Grid, devices: Sequence[Value]) -> Opt
         seed=order,
         resume=config.getoption("rnn_resume"),
         in_process=in_process,
+        instructions=config.getoption("rnn_instructions"),
         cores=_parse_cores(cores) if cores else usable_cores(),
         devices=tuple(str(device) for device in devices),
         plugins=tuple(config.getoption("rnn_plugin")),

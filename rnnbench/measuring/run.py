@@ -14,10 +14,13 @@ from rnnbench.cases import Case
 from rnnbench.errors import UserError
 from rnnbench.measuring import load
 from rnnbench.measuring.engine import CaseRun, Engine
+from rnnbench.measuring.instructions import Counter
 from rnnbench.measuring.journal import Journal, by_type, journal_path, read_journal
 from rnnbench.measuring.options import Options
 from rnnbench.measuring.progress import Progress
+from rnnbench.measuring.scratch import Scratch
 from rnnbench.measuring.team import Team
+from rnnbench.measuring.workers import CaseProblem, WorkerLost
 from rnnbench.schema import SCHEMA_VERSION
 
 __all__ = ["Run"]
@@ -61,6 +64,8 @@ class Run:
         self._resumed_turns = 0
         self._resumed_replicates = 0
         self._earlier: list[dict[str, Any]] = []
+        self._counters: dict[str, Counter] = {}
+        self._counting_cache: Scratch | None = None
 
     def start(self) -> None:
         """Start workers and the journal; with ``resume``, take over what the journal holds.
@@ -87,7 +92,7 @@ class Run:
             self.notes.append(self._team.note)
         self._engine = Engine(self.options, self._team, self._journal, self._show)
         self._engine.continue_after(self._resumed_turns)
-        self._load_start = load.sample(self._team.cpu_seconds())
+        self._load_start = load.sample(self._cpu_seconds())
 
     def result(self, case: Case, *, time_it: bool = True) -> CaseRun:
         """The case's result; its whole group is measured the first time one of it is asked for."""
@@ -101,10 +106,42 @@ class Run:
             finally:
                 self._progress.stop()
             self._finished.update(other.case for other in group)
-            assert self._team is not None
-            self._load_end = load.sample(self._team.cpu_seconds())
+            self._load_end = load.sample(self._cpu_seconds())
         self._reported.add(case)
+        if self.options.instructions and time_it and run.measured and not run.instructions:
+            run.instructions = self._counted(case)
+            self._journal.append(
+                {
+                    "type": "instructions",
+                    "case": case.columns(),
+                    "instructions": run.instructions,
+                }
+            )
         return run
+
+    def _counted(self, case: Case) -> dict[str, Any]:
+        """The instructions of a case, or why there are none; nobody has the turn meanwhile."""
+        name = case.environment
+        try:
+            if name not in self._counters:
+                self._counting_cache = self._counting_cache or Scratch()
+                self._counters[name] = Counter(
+                    name,
+                    self.options.environments[name],
+                    self._counting_cache.folder,
+                    plugins=self.options.plugins_of(name),
+                    timeout=self.options.case_timeout,
+                )
+            return self._counters[name].counted(case)
+        except WorkerLost as lost:
+            self._counters.pop(name).close()
+            return {"reason": lost.reason}
+        except CaseProblem as problem:
+            return {"reason": problem.reason}
+
+    def _cpu_seconds(self) -> float:
+        assert self._team is not None
+        return self._team.cpu_seconds() + sum(one.cpu for one in self._counters.values())
 
     def reported(self) -> list[CaseRun]:
         """Cases whose items have run, in the order of the grid."""
@@ -112,6 +149,10 @@ class Run:
 
     def close(self) -> None:
         """End the workers and close the journal."""
+        while self._counters:
+            self._counters.popitem()[1].close()
+        if self._counting_cache is not None:
+            self._counting_cache.remove()
         if self._team is not None:
             self._team.close()
         if self._reported and self._finished >= set(self.runs):
@@ -231,6 +272,10 @@ class Run:
                 run.blocks.clear()
             run.resumed = True
             self._finished.add(run.case)
+
+        for record in by_type(records, "instructions"):
+            run = self.runs[Case.from_columns(record["case"])]
+            run.instructions = record["instructions"]
 
     def _open_journal(self, identity: dict[str, Any], *, fresh: bool) -> None:
         if self._json_path is None:

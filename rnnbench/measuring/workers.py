@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -101,7 +101,11 @@ class ProcessWorker:
         hello: Mapping[str, Any],
         *,
         serving: str = "rnnbench.worker.pipe",
+        under: Sequence[str] = (),
+        variables: Mapping[str, str] | None = None,
+        start_timeout: float = _START_TIMEOUT,
     ) -> None:
+        """Start it; ``under`` is a command that runs its Python, with environment ``variables``."""
         self.environment = environment
         self.replicate = replicate
         self.waited_cpu = 0.0
@@ -113,11 +117,11 @@ class ProcessWorker:
         self._oom_kills = _oom_kills()
         bootstrap = Path(__file__).parent.parent / "worker" / "bootstrap.py"
         self._process = subprocess.Popen(
-            [python, str(bootstrap), serving],
+            [*under, python, str(bootstrap), serving],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
-            env=own_environment(python),
+            env={**own_environment(python), **(variables or {})},
             # A process group of its own: a hanging compiler's children end with it, and a Ctrl-C
             # is the coordinator's to handle.
             start_new_session=True,
@@ -127,7 +131,7 @@ class ProcessWorker:
         assert self._process.stdout is not None
         self._selector.register(self._process.stdout, selectors.EVENT_READ)
         try:
-            self.hello = self.ask("hello", _START_TIMEOUT, **hello)
+            self.hello = self.ask("hello", start_timeout, **hello)
         except WorkerLost as lost:
             self.close()
             raise UserError(

@@ -37,6 +37,7 @@ class FailOn(StrEnum):
     PATH = "path"
     MISSING = "missing"
     INCONCLUSIVE = "inconclusive"
+    INSTRUCTIONS = "instructions"
 
 
 def register(app: typer.Typer) -> None:
@@ -62,6 +63,12 @@ def compare(
         str,
         typer.Option(metavar="SHARE", help="Of the changes found, this share may be none."),
     ] = "5%",
+    instructions_margin: Annotated[
+        str,
+        typer.Option(
+            metavar="SHARE", help="Changes of instructions up to it do not matter, where counted."
+        ),
+    ] = "0.5%",
     fail_on: Annotated[
         list[FailOn] | None,
         typer.Option(help="End with status 1 where a case is so; repeatable.", show_default=False),
@@ -93,6 +100,7 @@ def compare(
     from rnnbench.report.outputs import check_output_file, write_file
 
     shares = parse_share(margin, "--margin"), parse_share(rate, "--rate")
+    counted = parse_share(instructions_margin, "--instructions-margin")
     sides = read_sides(base, new)
     if output is not None:
         check_output_file(output, [sides.base.run.path, sides.new.run.path])
@@ -103,13 +111,13 @@ def compare(
         across_machines=across_machines,
         noise=known_noise(sides.new.described),
     )
-    text = _rendered(found, format)
+    text = _rendered(found, format, counted)
     if output is None:
         typer.echo(text, nl=False)
     else:
         write_file(Path(output), text.encode("utf-8"))
         typer.echo(f"{headline(found)}; the comparison is {output}")
-    if any(says_no(found, what) for what in fail_on or ()):
+    if any(says_no(found, what, counted) for what in fail_on or ()):
         raise typer.Exit(_FOUND)
 
 
@@ -129,9 +137,14 @@ def parse_share(text: str, option: str) -> float:
     return value
 
 
-def says_no(comparison: Comparison, what: FailOn) -> bool:
+def says_no(comparison: Comparison, what: FailOn, instructions_margin: float = 0.005) -> bool:
     """Whether a case is so that the user wants the command to fail."""
     match what:
+        case FailOn.INSTRUCTIONS:
+            from rnnbench.regressions.instructions import instruction_changes
+
+            counted = instruction_changes(comparison, instructions_margin)
+            return any(one.change == "more" for one in counted)
         case FailOn.SLOWER | FailOn.INCONCLUSIVE:
             return bool(comparison.verdicts["slower" if what is FailOn.SLOWER else "inconclusive"])
         case FailOn.PATH:
@@ -139,19 +152,31 @@ def says_no(comparison: Comparison, what: FailOn) -> bool:
     return bool(comparison.states["failing" if what is FailOn.FAILING else "missing"])
 
 
-def _rendered(comparison: Comparison, format: Format) -> str:  # noqa: A002
+def _rendered(comparison: Comparison, format: Format, margin: float) -> str:  # noqa: A002
     from rnnbench.regressions import comparison_output as outputs
+    from rnnbench.regressions import instructions
     from rnnbench.report.commands import Format as TableFormat
     from rnnbench.report.commands import rendered, terminal_width
 
+    counted = instructions.instruction_changes(comparison, margin)
+    beside = list(instructions.said_of_instructions(counted, margin))
     match format:
         case Format.MARKDOWN:
-            return outputs.to_pull_request(comparison)
+            text = outputs.to_pull_request(comparison)
+            if counted:
+                text += "\n" + rendered(
+                    instructions.instructions_table(comparison, counted), TableFormat.MARKDOWN
+                )
+            return text
         case Format.JSON:
-            return outputs.to_json(comparison)
+            records = instructions.instruction_records(comparison, counted)
+            return outputs.to_json(comparison, records)
         case Format.CSV:
             return rendered(outputs.to_table(comparison), TableFormat.CSV)
     width = terminal_width()
-    said = [textwrap.fill(text, width) for text in outputs.sentences(comparison)]
-    table = rendered(outputs.to_table(comparison), TableFormat.TERMINAL)
-    return "\n\n".join([*said, table])
+    said = [textwrap.fill(text, width) for text in [*outputs.sentences(comparison), *beside]]
+    tables = [rendered(outputs.to_table(comparison), TableFormat.TERMINAL)]
+    if counted:
+        table = instructions.instructions_table(comparison, counted)
+        tables.append(rendered(table, TableFormat.TERMINAL))
+    return "\n\n".join([*said, *tables])

@@ -164,9 +164,12 @@ def to_document(comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def to_json(comparison: Comparison) -> str:
-    """`to_document` as text."""
-    return json.dumps(to_document(comparison), indent=1, ensure_ascii=False) + "\n"
+def to_json(comparison: Comparison, instructions: Sequence[dict[str, Any]] = ()) -> str:
+    """`to_document` as text, with the records of instructions where they were counted."""
+    document = to_document(comparison)
+    if instructions:
+        document["instructions"] = list(instructions)
+    return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
 
 
 def to_pull_request(comparison: Comparison) -> str:

@@ -15,7 +15,7 @@ from rnnbench.report.groups import CASE_NAMES, groups
 from rnnbench.results import Results
 from rnnbench.schema import CASE_COLUMNS
 
-__all__ = ["fits", "scalings"]
+__all__ = ["fits", "relative_line", "scalings"]
 
 _LEAST_SIZES = 3  # two points lie on every line
 _MISS = 0.05  # of a time: what a line may miss by without being called bad
@@ -68,7 +68,7 @@ def fits(results: Results, axis: str = "seq_len", *, level: float = 0.95) -> pd.
         ValueError: the axis is no size.
     """
     curves = _curves(results, axis)
-    lines = [_line(curve.sizes, curve.times) for curve in curves]
+    lines = [relative_line(curve.sizes, curve.times) for curve in curves]
     fixed = middles([line[:, 0] for line in lines], level)
     slope = middles([line[:, 1] for line in lines], level)
     predictions = [
@@ -138,7 +138,7 @@ def _curves(results: Results, axis: str) -> list[_Curve]:
     return curves
 
 
-def _line(sizes: Floats, times: Floats) -> Floats:
+def relative_line(sizes: Floats, times: Floats) -> Floats:
     """Intercept and slope by process, shape (processes, 2); the normal equations, weighted."""
     weights = times**-2.0
     total = weights.sum(axis=1, keepdims=True)

@@ -95,6 +95,11 @@ class Bench:
             return "a slowdown can be planted on a CPU only"
         return why_no_device(case.device) or why_no_autocast(case) or _unsupported(case, found)
 
+    def start_compiler(self, device: str) -> None:
+        """Start the compiler for a device, once; no case pays for that."""
+        if device not in self._compiler_start:
+            self._compiler_start[device] = compilation.start_compiler(self._cache, device)
+
     def prepare(self, case: Case, iterations: int | None = None) -> dict[str, Any]:
         """Build and verify a case; the layer is shared by its passes.
 
@@ -134,6 +139,11 @@ class Bench:
             "iterations": iterations,
             "clock": {"rounds": clock.name, "device_rounds": clock.device_clock},
         }
+
+    def ready(self, case: Case) -> tuple[Timed, Model, Clock]:
+        """What is timed of a prepared case, the model that it is of, and the clock."""
+        model = self._settings[case.setting].built[case.implementation].model
+        return self._timed[case], model, self._clock(case)
 
     def describe(self, case: Case) -> dict[str, Any]:
         """What runs when this case is timed, and the memory it takes, from two profiled calls."""
@@ -196,10 +206,8 @@ class Bench:
     def _build(self, setting: _Setting, found: Implementation, case: Case) -> _Built:
         warm = False
         if found.compiler:
-            if found.compiler == "inductor" and case.device not in self._compiler_start:
-                self._compiler_start[case.device] = compilation.start_compiler(
-                    self._cache, case.device
-                )
+            if found.compiler == "inductor":
+                self.start_compiler(case.device)
             warm = compilation.use_cache(self._cache, f"{found.name} {case.setting.id}")
         self._padding.append(torch.empty(random.randrange(1, _MOST_PADDING)))
         data = with_own_weights(setting.data)

@@ -12,7 +12,7 @@ from rnnbench.cases import Case
 from rnnbench.worker.blocks import Timed
 from rnnbench.worker.clocks import Clock
 
-__all__ = ["peak_bytes"]
+__all__ = ["changes", "peak_bytes"]
 
 _MEMORY_EVENT = "[memory]"
 
@@ -41,10 +41,10 @@ def peak_bytes(case: Case, timed: Timed, clock: Clock) -> int | None:
         with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
             result = timed.run(prepared)
         del result, prepared
-    return _peak(_changes(profiler))
+    return _peak(changes(profiler))
 
 
-def _changes(profiler: profile) -> Iterator[int]:
+def changes(profiler: profile) -> Iterator[int]:
     """Bytes of each allocation, negative of each release, in the order in which they happened."""
     results = profiler.profiler.kineto_results if profiler.profiler is not None else None
     events: list[Any] = results.events() if results is not None else []

@@ -11,6 +11,7 @@ from rnnbench.measuring.journal import Journal, journal_path, read_journal
 from rnnbench.measuring.options import Options
 from rnnbench.measuring.progress import Silent
 from rnnbench.measuring.run import Run
+from rnnbench.measuring.workers import CaseProblem, WorkerLost
 from rnnbench.schema import SCHEMA_VERSION
 
 CASES = [Case(batch=batch, implementation=name) for batch in (1, 2) for name in ("a", "nn_rnn")]
@@ -432,3 +433,76 @@ class TestRefusingToResume:
         Journal(journal).append({"type": "block"})
         with pytest.raises(UserError, match="does not begin as a journal of rnnbench does"):
             start(resume=True)
+
+
+class FakeCounter:
+    """Counts a million, or fails as planted."""
+
+    problems: dict[str, Exception] = {}
+    started: list["FakeCounter"] = []
+    cpu = 1.5
+
+    def __init__(self, environment, python, cache, *, plugins, timeout):
+        self.cases, self.closed = [], False
+        FakeCounter.started.append(self)
+
+    def counted(self, case):
+        self.cases.append(case)
+        if case.implementation in FakeCounter.problems:
+            raise FakeCounter.problems[case.implementation]
+        return {"instructions": 1_000_000}
+
+    def close(self):
+        self.closed = True
+
+
+class TestInstructions:
+    @pytest.fixture(autouse=True)
+    def _fake_counter(self, monkeypatch):
+        monkeypatch.setattr(run_module, "Counter", FakeCounter)
+        monkeypatch.setattr(FakeCounter, "problems", {})
+        monkeypatch.setattr(FakeCounter, "started", [])
+
+    def test_one_process_counts_what_was_measured(self, start):
+        FakeEngine.statuses = {"a": "failed"}
+        run = start(instructions=True)
+        finish(run)
+        (counter,) = FakeCounter.started
+        assert counter.cases == [case for case in CASES if case.implementation == "nn_rnn"]
+        assert counter.closed
+        assert [r.instructions for r in run.runs.values()] == [{}, {"instructions": 1_000_000}] * 2
+
+    def test_without_the_option_none_is_started(self, start):
+        finish(start())
+        assert FakeCounter.started == []
+
+    def test_nothing_is_counted_where_nothing_is_timed(self, start):
+        run = start(instructions=True)
+        run.result(CASES[0], time_it=False)
+        run.close()
+        assert FakeCounter.started == []
+
+    def test_what_cannot_be_counted_has_its_reason(self, start):
+        FakeCounter.problems = {"a": CaseProblem("unsupported", "two threads")}
+        run = start(instructions=True)
+        finish(run)
+        assert run.runs[CASES[0]].instructions == {"reason": "two threads"}
+        assert run.runs[CASES[1]].instructions == {"instructions": 1_000_000}
+        assert len(FakeCounter.started) == 1
+
+    def test_a_lost_process_is_replaced(self, start):
+        FakeCounter.problems = {"a": WorkerLost("timed_out", "no answer within 1 s")}
+        run = start(instructions=True)
+        finish(run)
+        assert run.runs[CASES[0]].instructions == {"reason": "no answer within 1 s"}
+        assert len(FakeCounter.started) == 3
+        assert all(counter.closed for counter in FakeCounter.started)
+
+    def test_a_resumed_run_counts_nothing_twice(self, start):
+        run = start(instructions=True)
+        run.result(CASES[0])
+        run.close()
+        again = start(instructions=True, resume=True)
+        finish(again)
+        assert FakeCounter.started[1].cases == CASES[1:]
+        assert again.runs[CASES[0]].instructions == {"instructions": 1_000_000}

@@ -3,6 +3,7 @@
 from rnnbench.report.plots.bars import pass_split, ratio_forest
 from rnnbench.report.plots.curves import break_even, roofline
 from rnnbench.report.plots.export import on_paper, png_bytes, svg_text
+from rnnbench.report.plots.gradients import gradient_flow
 from rnnbench.report.plots.learning import learning_curves
 from rnnbench.report.plots.lines import device_comparison, time_against
 from rnnbench.report.plots.maps import speedup_heatmap, winner_map
@@ -13,6 +14,7 @@ from rnnbench.report.plots.timeline import timeline
 __all__ = [
     "break_even",
     "device_comparison",
+    "gradient_flow",
     "learning_curves",
     "look_of",
     "on_paper",
