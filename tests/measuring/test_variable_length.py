@@ -22,7 +22,7 @@ def done(shared_suite, request):
     return shared_suite(
         plugin=request.path.parents[1] / "plugins" / "ragged_faults.py",
         implementation=",".join((*RIGHT, *FAULTS)),
-        lengths="4+7+1+2,uniform_sorted",
+        lengths="4+7+1+2",
         layout="packed,padded,masked",
         seq_len="7",
         batch="4",
@@ -34,11 +34,8 @@ def test_what_is_right_is_measured_in_turns_and_the_file_is_valid(done):
     assert done.status == 1, done.said
     assert "Traceback" not in done.said
     assert validate(done.json) == []
-    measured = {
-        (r["case"]["implementation"], r["case"]["layout"])
-        for r in done.results()
-        if r["case"]["lengths"] == "4+7+1+2"
-    }
+    measured = {(r["case"]["implementation"], r["case"]["layout"]) for r in done.results()}
+    assert not measured & {(name, layout) for name, (layout, _) in FAULTS.items()}
     assert measured >= {
         ("nn_rnn", "packed"),
         ("nn_rnn", "padded"),
@@ -47,22 +44,21 @@ def test_what_is_right_is_measured_in_turns_and_the_file_is_valid(done):
         ("python_loop", "masked"),
         ("packed_rightly", "packed"),
     }
-    assert {r["work"]["valid_tokens"] for r in done.results()} == {14, 18}
+    assert {r["work"]["valid_tokens"] for r in done.results()} == {14}
     assert {r["work"]["tokens"] for r in done.results()} == {28}
 
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_each_fault_is_refused_in_the_layout_that_shows_it(done, name):
     layout, says = FAULTS[name]
-    reasons = [
+    (reason,) = [
         entry["reason"]
         for entry in done.document()["rnnbench"]["not_measured"]
         if entry["status"] == "incorrect"
         and (entry["case"]["implementation"], entry["case"]["layout"]) == (name, layout)
     ]
-    # In order there is no order to be restored, and the packed ones are right.
-    assert len(reasons) == (1 if layout == "packed" else 2)
-    assert all(says in reason and "the oracle says" in reason for reason in reasons)
+    assert says in reason
+    assert "the oracle says" in reason
 
 
 def test_what_a_layout_cannot_be_done_with_is_unsupported_with_its_reason(done):
@@ -82,7 +78,7 @@ def test_the_summary_compares_layouts_with_the_padded_one_and_the_report_has_its
     assert "nn_rnn packed" in done.output
     found = all_tables(read(done.json))
     table = found["lengths"].data
-    mine = table[(table["label"] == "nn_rnn") & (table["lengths"] == "4+7+1+2")]
+    mine = table[table["label"] == "nn_rnn"]
     assert sorted(mine["layout"]) == ["masked", "packed", "padded"]
     assert mine["valid_share"].tolist() == [0.5] * 3
     assert mine["ratio_pairing"].dropna().tolist() == ["same process"] * 2
@@ -95,7 +91,6 @@ def test_the_summary_compares_layouts_with_the_padded_one_and_the_report_has_its
         ("3+-1", "'3+-1': the length of sequence 2 is -1; it must be 1 or more"),
         ("4+1", "'4+1': the length of sequence 1 is 4, longer than seq_len 3; shorten it"),
         ("1+3_sorted", "'1+3_sorted': it ends with '_sorted' and the longest do not come first"),
-        ("3+2+1", "'3+2+1': it has 3 lengths for a batch of 2; give one for each sequence"),
     ],
 )
 def test_bad_lengths_are_one_sentence_before_anything_is_timed(suite, lengths, says):
