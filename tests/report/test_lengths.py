@@ -96,7 +96,7 @@ class TestPacking:
         [
             (lambda share: share / 0.7, "pays below", "70 % ["),
             (lambda share: 1.4 - share, "pays above", "39 % ["),
-            (lambda share: 0.9 * share, "pays at all shares", "none"),
+            (lambda share: 0.9 * share, "pays at all", "none"),
             (lambda share: 1 + share, "pays at none", "none"),
         ],
     )

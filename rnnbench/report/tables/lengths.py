@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -185,6 +185,10 @@ def packing(results: Results) -> Table | None:
             "straight line over that of the share; of batches with other distributions than these "
             "the share alone need not decide. Sorted: the longest sequence comes first, and "
             "packing need not sort.",
+            "Packing: pays below or above the crossing, at all measured shares or at none, where "
+            "the intervals leave no doubt; at some, where they do and the estimate crosses 1 in "
+            "several places; now and then, where they cross it more than once. Cannot tell: an "
+            "interval holds 1.",
             *meanings,
         ],
         columns,
@@ -288,7 +292,7 @@ def _range_cell(shares: Sequence[float]) -> Cell:
     return Cell(f"{least} to {most} ({len(shares)} distributions)", shares[0])
 
 
-def _crossing_cell(found: dict[str, Any], shares: Sequence[float]) -> Cell:
+def _crossing_cell(found: Mapping[str, Any], shares: Sequence[float]) -> Cell:
     size = found.get("size")
     if size is None:
         return Cell("none")
@@ -300,18 +304,16 @@ def _crossing_cell(found: dict[str, Any], shares: Sequence[float]) -> Cell:
 
 
 _SAID: dict[Crossing, str] = {
-    "faster everywhere": "pays at all shares",
+    "crosses": "pays at some",
+    "faster everywhere": "pays at all",
     "slower everywhere": "pays at none",
     "cannot tell": "cannot tell",
-    "crosses more than once": "crosses more than once",
+    "crosses more than once": "pays now and then",
 }
 
 
-def _pays(found: dict[str, Any]) -> str:
-    state: Crossing = found["state"]
-    if state != "crosses":
-        return _SAID[state]
+def _pays(found: Mapping[str, Any]) -> str:
     above = found.get("faster_above")
-    if above is None:
-        return "crosses"
-    return "pays above" if above else "pays below"
+    if found["state"] == "crosses" and above is not None:
+        return "pays above" if above else "pays below"
+    return _SAID[found["state"]]
