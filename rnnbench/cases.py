@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rnnbench.errors import UserError
+from rnnbench.lengths import is_list, why_wrong
 from rnnbench.schema import (
     AUTOCAST,
     CASE_COLUMNS,
@@ -120,7 +121,6 @@ class Case:
         for name, known in (
             ("pass", PASSES),
             ("layout", LAYOUTS),
-            ("lengths", LENGTHS),
             ("initial_state", INITIAL_STATES),
             ("dtype", DTYPES),
             ("cell", CELLS),
@@ -130,6 +130,13 @@ class Case:
                 raise UserError(
                     f"column {name!r} is {value!r}; it must be one of {', '.join(known)}"
                 )
+        if self.lengths not in LENGTHS and not is_list(self.lengths):
+            raise UserError(
+                f"column 'lengths' is {self.lengths!r}; it must be one of {', '.join(LENGTHS)}, or "
+                "a length for each sequence, such as 20+13+7"
+            )
+        if wrong := why_wrong(self.lengths, self.seq_len, self.batch):
+            raise UserError(f"column 'lengths' is {self.lengths!r}: {wrong}")
         for name, (pattern, signs) in _NAMES.items():
             if not pattern.fullmatch(getattr(self, name)):
                 raise UserError(
@@ -224,7 +231,7 @@ class Case:
     @property
     def batch_first(self) -> bool:
         """Whether input and output are (B, T, features) rather than (T, B, features)."""
-        return self.layout != "time_major"
+        return self.layout.startswith("batch_first")
 
     @property
     def gates(self) -> int:

@@ -6,6 +6,7 @@ Standard library only: the worker draws its data by them, the coordinator counts
 from __future__ import annotations
 
 from rnnbench.cases import Case
+from rnnbench.lengths import lengths_of
 
 __all__ = [
     "CLASSES",
@@ -18,6 +19,7 @@ __all__ = [
     "stop_lengths",
     "target_lengths",
     "target_steps",
+    "valid_lengths",
 ]
 
 CLASSES = 10
@@ -30,6 +32,11 @@ PADDING, START = 0, 1
 """Tokens that no target is: what fills a target up, and what the decoder is given first."""
 
 _MOST_SEGMENTS = 4
+
+
+def valid_lengths(case: Case) -> tuple[int, ...]:
+    """Valid steps of each sequence of the bare layer: T, or as the column lengths says."""
+    return lengths_of(case.lengths, case.seq_len, case.batch, case.seed)
 
 
 def target_steps(case: Case) -> int:

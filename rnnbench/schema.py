@@ -13,7 +13,9 @@ __all__ = [
     "AUTOCAST",
     "CASE_COLUMNS",
     "CELLS",
+    "DISTRIBUTIONS",
     "DTYPES",
+    "FULL_LAYOUTS",
     "GATES",
     "INITIAL_STATES",
     "LAYOUTS",
@@ -21,7 +23,9 @@ __all__ = [
     "MOST_STAGES",
     "NOT_MEASURED",
     "PASSES",
+    "RAGGED_LAYOUTS",
     "SCHEMA_VERSION",
+    "SORTED",
     "STATES",
     "VARIANTS",
     "WIDTHS",
@@ -37,9 +41,19 @@ GATES = {"rnn_tanh": 1, "rnn_relu": 1, "lstm": 4, "gru": 3}
 STATES = {"rnn_tanh": ("h",), "rnn_relu": ("h",), "lstm": ("h", "c"), "gru": ("h",)}
 """What a cell hands from step to step; the first of them is its output."""
 PASSES = ("inference", "forward", "backward", "forward_backward", "training_step")
-LAYOUTS = ("time_major", "batch_first", "batch_first_view")
+FULL_LAYOUTS = ("time_major", "batch_first", "batch_first_view")
+RAGGED_LAYOUTS = ("packed", "padded", "masked")
+"""Ways to do a batch whose sequences have lengths of their own; all of them begin with time."""
+
+LAYOUTS = (*FULL_LAYOUTS, *RAGGED_LAYOUTS)
 INITIAL_STATES = ("given", "zero")
-LENGTHS = ("full",)
+SORTED = "_sorted"
+"""How lengths end whose sequences come in their order, the longest first."""
+
+DISTRIBUTIONS = ("constant", "bucketed", "uniform", "long_tail", "one_long")
+"""Of the lengths of a batch; `rnnbench.lengths` says what each of them is."""
+
+LENGTHS = ("full", *DISTRIBUTIONS, *(f"{name}{SORTED}" for name in DISTRIBUTIONS))
 DTYPES = (
     "float32",
     "float64",

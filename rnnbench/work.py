@@ -14,6 +14,7 @@ from rnnbench.forms import (
     stop_lengths,
     target_lengths,
     target_steps,
+    valid_lengths,
 )
 from rnnbench.schema import WIDTHS
 
@@ -68,7 +69,9 @@ def work_of(case: Case) -> dict[str, int]:
     cell, 4 for an LSTM and 3 for a GRU:
 
     - the recurrent layer: 2·T·B·G·H·(I + H) for each direction of the first layer and
-      2·T·B·G·H·(D·H + H) for each of the others.
+      2·T·B·G·H·(D·H + H) for each of the others. Where sequences have lengths of their own, N, the
+      sum of them, stands for T·B, in bytes too, whatever the layout: what is computed of padding is
+      needed for no result.
     - ``many_to_one``: a head of C classes on the last state, 2·B·W·C; with ``every_step`` and in
       ``many_to_many`` and ``training`` on each step, 2·T·B·W·C.
     - ``one_to_many``: a head back to the input's width on each step, 2·T·B·H·I; with ``stop`` one
@@ -92,15 +95,15 @@ def work_of(case: Case) -> dict[str, int]:
     }
 
 
-def _recurrent(case: Case, steps: int) -> tuple[int, int, int]:
-    """Products, those of them that wait, and parameters of the layer over some steps."""
+def _recurrent(case: Case, tokens: int) -> tuple[int, int, int]:
+    """Products, those of them that wait, and parameters of the layer over so many tokens."""
     d, h = case.directions, case.hidden_size
     rows = case.gates * h
     projections = recurrent = parameters = 0
     features = case.input_size
     for _ in range(case.num_layers):
-        projections += d * 2 * steps * case.batch * rows * features
-        recurrent += d * 2 * steps * case.batch * rows * h
+        projections += d * 2 * tokens * rows * features
+        recurrent += d * 2 * tokens * rows * h
         parameters += d * rows * (features + h + (2 if case.bias else 0))
         features = d * h
     return projections + recurrent, recurrent, parameters
@@ -118,17 +121,18 @@ def _given(case: Case) -> int:
 
 
 def _layer(case: Case) -> _Forward:
-    t, b, width = case.seq_len, case.batch, case.directions * case.hidden_size
-    flops, recurrent, parameters = _recurrent(case, t)
-    inputs = t * b * case.input_size + _given(case)
-    outputs = t * b * width + _states(case)
-    return _Forward(flops, recurrent, parameters, inputs, outputs, t * b, t * b)
+    valid, width = sum(valid_lengths(case)), case.directions * case.hidden_size
+    flops, recurrent, parameters = _recurrent(case, valid)
+    inputs = valid * case.input_size + _given(case)
+    outputs = valid * width + _states(case)
+    tokens = case.seq_len * case.batch
+    return _Forward(flops, recurrent, parameters, inputs, outputs, tokens, valid)
 
 
 def _labelling(case: Case, steps: int) -> _Forward:
     """The layer, and a head of some classes on so many of its steps."""
     t, b, width = case.seq_len, case.batch, case.directions * case.hidden_size
-    flops, recurrent, parameters = _recurrent(case, t)
+    flops, recurrent, parameters = _recurrent(case, t * b)
     return _Forward(
         flops + 2 * steps * b * width * CLASSES,
         recurrent,
@@ -156,7 +160,7 @@ def _one_to_many(case: Case) -> _Forward:
     t, b, h = case.seq_len, case.batch, case.hidden_size
     stops = case.workload == "one_to_many.stop"
     outputs = case.input_size + (1 if stops else 0)
-    flops, recurrent, parameters = _recurrent(case, t)
+    flops, recurrent, parameters = _recurrent(case, t * b)
     return _Forward(
         flops + 2 * t * b * h * outputs,
         recurrent,
@@ -170,7 +174,7 @@ def _one_to_many(case: Case) -> _Forward:
 
 def _encoder_decoder(case: Case) -> _Forward:
     t, s, b, h = case.seq_len, target_steps(case), case.batch, case.hidden_size
-    encoder, decoder = _recurrent(case, t), _recurrent(case, s)
+    encoder, decoder = _recurrent(case, t * b), _recurrent(case, s * b)
     attention = 2 * 2 * s * b * t * h
     head = 2 * s * b * 2 * h * VOCABULARY
     greedy = case.workload == "encoder_decoder.greedy"

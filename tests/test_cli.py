@@ -196,7 +196,8 @@ class TestBadInput:
             (
                 ("--layout", "time-major"),
                 'rnnbench: --layout holds "time-major", which is no layout; did you mean '
-                '"time_major"? known: time_major, batch_first, batch_first_view\n',
+                '"time_major"? known: time_major, batch_first, batch_first_view, packed, '
+                "padded, masked\n",
             ),
             (
                 ("--grid", "absent.toml"),

@@ -176,3 +176,19 @@ def test_gates_count_in_a_form_too(cell, gates):
         for name in ("training", "training.tbptt")
     )
     assert full["flops"] - cut["flops"] == gates * 2 * 2 * sum(2 * 5 for _ in range(4 * 5))
+
+
+@pytest.mark.parametrize("layout", ["packed", "padded", "masked"])
+def test_of_sequences_of_different_lengths_only_valid_steps_count(layout):
+    case = dataclasses.replace(FORM, lengths="6+1+3+2", layout=layout, pass_="forward_backward")
+    alone = [
+        work_of(dataclasses.replace(FORM, seq_len=length, batch=1, pass_="forward_backward"))
+        for length in (6, 1, 3, 2)
+    ]
+    work = work_of(case)
+    for name in ("flops", "flops_recurrent", "tokens"):
+        expected = sum(entry[name] for entry in alone)
+        assert work["valid_tokens" if name == "tokens" else name] == expected
+    assert work["tokens"] == 24
+    weights = 2 * 4 * work["parameters"]
+    assert work["bytes"] == weights + sum(entry["bytes"] - weights for entry in alone)

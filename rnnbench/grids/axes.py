@@ -11,6 +11,7 @@ from typing import Any
 
 from rnnbench.cases import Case, builtin_workloads
 from rnnbench.errors import UserError
+from rnnbench.lengths import is_list
 from rnnbench.schema import CELLS, DTYPES, INITIAL_STATES, LAYOUTS, LENGTHS, PASSES
 
 __all__ = [
@@ -168,8 +169,10 @@ AXES: dict[str, Axis] = {
             "lengths",
             str,
             "distribution of lengths",
-            "how the valid lengths of a batch are distributed: " + ", ".join(LENGTHS),
-            LENGTHS,
+            "how the valid lengths of a batch are distributed: "
+            + ", ".join(LENGTHS)
+            + "; or one for each sequence, such as 20+13+7",
+            ("uniform", "uniform_sorted"),
             known=lambda: LENGTHS,
         ),
         Axis(
@@ -254,7 +257,8 @@ def _check_value(axis: Axis, value: Any, place: Place) -> Value:
             f"{place.subject} holds {quoted(value)}; it takes {axis.takes}, such as {place.example}"
         )
     checked: Value = value
-    if axis.known is not None:
+    own_lengths = axis.name == "lengths" and is_list(str(checked))  # the case checks them
+    if axis.known is not None and not own_lengths:
         check_known(str(checked), axis.known(), axis.noun, place)
     if axis.name == "device":
         _check_device(str(checked), place)

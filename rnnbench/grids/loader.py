@@ -209,12 +209,15 @@ def grid_names() -> tuple[str, ...]:
 def load_grid(name_or_path: str | os.PathLike[str]) -> Grid:
     """Load a grid that comes with rnnbench by its name, or any other by its file.
 
+    A name may be written with hyphens, as options are.
+
     Raises:
         UserError: there is no such grid, it cannot be read, or what it holds is no grid.
     """
     given = os.fspath(name_or_path)
-    if given in grid_names():
-        return _parse(given, _read(_FOLDER / f"{given}.toml", given))
+    ours = given.replace("-", "_")
+    if ours in grid_names():
+        return _parse(ours, _read(_FOLDER / f"{ours}.toml", ours))
     if not (given.endswith(".toml") or os.sep in given or Path(given).exists()):
         raise UserError(
             f"there is no grid {quoted(given)}; {did_you_mean(given, grid_names())}"

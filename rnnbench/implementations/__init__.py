@@ -33,6 +33,20 @@ in a first call: its seconds are recorded, and an error of the compiler itself c
 by this version. ``"inductor"`` is started on something trivial before, so that no case pays for its
 start.
 
+**Sequences of different lengths.** Where ``case.lengths`` is not ``full``, x (T, B, I) is 0 behind
+the end of each sequence, at `rnnbench.forms.valid_lengths`, and the layout says what is to be done:
+
+    padded  the layer runs over all T steps as ever; every implementation can, in one direction: the
+            reverse one would begin with the padding
+    packed  x and output are a ``PackedSequence`` (``torch.nn.utils.rnn``), states as ever: of
+            implementations that say ``packed=True``
+    masked  with ``masked="held"`` the loop holds a state from where its sequence has ended, so that
+            the final states are those after the last valid step, and output is 0 behind it; with
+            ``masked="outputs"`` the layer runs as in `padded`, and the workload masks its output
+
+Packing and unpacking, masks and picking the last valid state are part of each call: the workload
+`rnnbench.workloads.layer` does what the implementation does not.
+
 A plug-in is a file of the same form that imports ``implementation`` and, if it likes, the helpers
 ``stacked``, ``step_by_step``, ``one_step`` and ``activation`` from here. What it builds with
 ``stacked`` can have an initial state of zero and dropout; a step gets None for biases that are off.
@@ -43,6 +57,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from torch import Tensor
 
@@ -50,12 +65,14 @@ from rnnbench.cases import Case, builtin_implementations
 from rnnbench.errors import UserError
 from rnnbench.implementations._cells import activation, one_step, step_by_step
 from rnnbench.implementations._layers import stacked
+from rnnbench.schema import RAGGED_LAYOUTS
 
 __all__ = [
     "OPTIONS",
     "Build",
     "Implementation",
     "Layer",
+    "Masked",
     "activation",
     "implementation",
     "load_builtin",
@@ -67,6 +84,7 @@ __all__ = [
 
 Layer = Callable[..., tuple[Tensor, ...]]
 Build = Callable[[Case, Sequence[Tensor]], Layer]
+Masked = Literal["", "held", "outputs"]
 
 _REFUSALS = {
     "bias": "always adds biases",
@@ -94,6 +112,8 @@ class Implementation:
     options: tuple[str, ...] = ()
     compiler: str = ""
     trains: bool = True
+    packed: bool = False
+    masked: Masked = ""
     check: Callable[[Case], str | None] = _always
 
     def unsupported(self, case: Case) -> str | None:
@@ -107,7 +127,29 @@ class Implementation:
             return "dropout acts between layers, and there is one"
         if not self.trains and case.pass_ != "inference":
             return f"{self.name} computes no gradients; use the inference pass"
-        return self.check(case)
+        return self._why_no_layout(case) or self.check(case)
+
+    def _why_no_layout(self, case: Case) -> str | None:
+        """Why a layout and lengths do not go together, or not here; None where they do."""
+        ragged = case.layout in RAGGED_LAYOUTS
+        if case.lengths == "full":
+            missing = (
+                f"{case.layout} is a layout of sequences of different lengths; give lengths too"
+            )
+            return missing if ragged else None
+        if not ragged:
+            return (
+                "sequences of different lengths are laid out as "
+                f"{', '.join(RAGGED_LAYOUTS)}, and not {case.layout}"
+            )
+        if case.layout == "packed" and not self.packed:
+            return f"{self.name} takes no packed sequence"
+        if case.layout == "masked" and not self.masked:
+            return f"{self.name} has no loop that holds a state where its sequence has ended"
+        held = case.layout == "packed" or (case.layout == "masked" and self.masked == "held")
+        if case.bidirectional and not held:
+            return "the reverse direction would begin with the padding"
+        return None
 
 
 _registry: dict[str, Implementation] = {}
@@ -121,6 +163,8 @@ def implementation(
     options: tuple[str, ...] = (),
     compiler: str = "",
     trains: bool = True,
+    packed: bool = False,
+    masked: Masked = "",
     unsupported: Callable[[Case], str | None] = _always,
 ) -> Callable[[Build], Build]:
     """Register the decorated ``build`` function as an implementation.
@@ -146,6 +190,8 @@ def implementation(
             options=tuple(options),
             compiler=compiler,
             trains=trains,
+            packed=packed,
+            masked=masked,
             check=unsupported,
         )
         return build

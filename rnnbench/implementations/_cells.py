@@ -14,7 +14,15 @@ from torch.nn.functional import linear
 
 from rnnbench.cases import Case
 
-__all__ = ["OneDirection", "Step", "activation", "hoisted", "one_step", "step_by_step"]
+__all__ = [
+    "OneDirection",
+    "Step",
+    "activation",
+    "hoisted",
+    "hoisted_step",
+    "one_step",
+    "step_by_step",
+]
 
 Step = Callable[..., Any]
 """One step of a cell: ``step(x_t, h, w_ih, w_hh, b_ih, b_hh)`` -> next h, and of an LSTM
@@ -203,6 +211,24 @@ def hoisted(case: Case) -> OneDirection:
             outputs.append(h)
         return outputs, [h]
 
+    return simple
+
+
+def hoisted_step(case: Case) -> Step:
+    """A step of `hoisted` by itself: x_t is what the first product has made of it."""
+
+    def lstm(x_t: Tensor, h: Tensor, c: Tensor, w_ih: Tensor, w_hh: Tensor, *_: Any) -> Any:
+        return _lstm(torch.addmm(x_t, h, w_hh.t()), c)
+
+    def gru(x_t: Tensor, h: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Any, b_hh: Any) -> Any:
+        return _gru(x_t, linear(h, w_hh, b_hh), h)
+
+    def simple(x_t: Tensor, h: Tensor, w_ih: Tensor, w_hh: Tensor, *_: Any) -> Any:
+        return phi(torch.addmm(x_t, h, w_hh.t()))
+
+    if case.cell in ("lstm", "gru"):
+        return lstm if case.cell == "lstm" else gru
+    phi = activation(case)
     return simple
 
 

@@ -70,10 +70,12 @@ def layer_formula(
     states: Sequence[Tensor],
     weights: Sequence[Tensor],
     masks: Sequence[Tensor] = (),
+    valid: Tensor | None = None,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     """The layer; x (T, B, features) -> output (T, B, D * H) and the final states (L * D, B, H).
 
     Without ``states`` they are zero. ``masks`` are those of dropout between layers, if it acts.
+    ``valid`` (T, B) says which steps a sequence has, if not all; the output of others is 0.
     """
     parts = 4 if case.bias else 2
     zero = x.new_zeros(x.shape[1], case.hidden_size)
@@ -90,6 +92,7 @@ def layer_formula(
                 inputs.flip(0) if direction else inputs,
                 before,
                 weights[parts * k : parts * (k + 1)],
+                valid.flip(0) if valid is not None and direction else valid,
             )
             final.append(last)
             outputs.append(ran.flip(0) if direction else ran)
@@ -112,14 +115,40 @@ def _direction(
     x: Tensor,
     state: tuple[Tensor, ...],
     weights: Sequence[Tensor],
+    valid: Tensor | None = None,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     w_ih, w_hh, *biases = weights
     b_ih, b_hh = biases or (None, None)
+    if valid is not None:
+        of_input, of_state = how.over_steps(w_ih, b_ih), how.over_steps(w_hh, b_hh)
+        return _direction_of_valid(how, cell, x, state, of_input, of_state, valid)
     of_state = how.over_steps(w_hh, b_hh)
     outputs = []
     for projected in how.over_steps(w_ih, b_ih)(x).unbind(0):
         state = cell(how, projected, of_state(state[0]), state)
         outputs.append(state[0])
+    return torch.stack(outputs), state
+
+
+_Linear = Callable[[Tensor], Tensor]
+
+
+def _direction_of_valid(
+    how: Arithmetic,
+    cell: _Cell,
+    x: Tensor,
+    state: tuple[Tensor, ...],
+    of_input: _Linear,
+    of_state: _Linear,
+    valid: Tensor,
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Each step of those sequences alone that have it: nothing is computed of the others."""
+    outputs = []
+    for x_t, has in zip(x.unbind(0), valid.unbind(0), strict=True):
+        before = tuple(part[has] for part in state)
+        after = cell(how, of_input(x_t[has]), of_state(before[0]), before)
+        state = tuple(p.index_put((has,), new) for p, new in zip(state, after, strict=True))
+        outputs.append(torch.zeros_like(state[0]).index_put((has,), after[0]))
     return torch.stack(outputs), state
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 from rnnbench.cases import Case
 from rnnbench.implementations import OPTIONS, Layer, implementation
 from rnnbench.implementations._cells import hoisted
+from rnnbench.implementations._held import held_hoisted_loop
 from rnnbench.implementations._layers import stacked
 from rnnbench.schema import CELLS
 
@@ -16,8 +17,14 @@ __all__ = ["build"]
 
 
 @implementation(
-    "hoisted_loop", "loop in Python, input projections first", cells=CELLS, options=OPTIONS
+    "hoisted_loop",
+    "loop in Python, input projections first",
+    cells=CELLS,
+    options=OPTIONS,
+    masked="held",
 )
 def build(case: Case, weights: Sequence[Tensor]) -> Layer:
     """The layer; see `rnnbench.implementations` for the contract."""
+    if case.layout == "masked":
+        return held_hoisted_loop(case, weights)
     return stacked(case, weights, hoisted(case))

@@ -26,6 +26,8 @@ def _unsupported(case: Case) -> str | None:
     "torch.nn.RNN, LSTM or GRU",
     cells=CELLS,
     options=OPTIONS,
+    packed=True,
+    masked="outputs",
     unsupported=_unsupported,
 )
 def build(case: Case, weights: Sequence[Tensor]) -> Layer:

@@ -36,7 +36,7 @@ _PLANS = (
     _Plan(
         "fastest",
         "What is fastest here",
-        ("fastest", "comparison", "passes", "layouts", "variants"),
+        ("fastest", "comparison", "passes", "layouts", "variants", "lengths", "packing"),
         (
             "overview",
             "winners",

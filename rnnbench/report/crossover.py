@@ -22,7 +22,16 @@ from rnnbench.report.speedups import FASTEST, SIDES, devices, speedups
 from rnnbench.results import Results
 from rnnbench.statistics import middle_interval
 
-__all__ = ["AXES", "FASTEST", "STATES", "Crossing", "crossovers", "devices", "speedups"]
+__all__ = [
+    "AXES",
+    "FASTEST",
+    "STATES",
+    "Crossing",
+    "crossing_along",
+    "crossovers",
+    "devices",
+    "speedups",
+]
 
 Crossing: TypeAlias = Literal[
     "crosses", "faster everywhere", "slower everywhere", "cannot tell", "crosses more than once"
@@ -102,8 +111,7 @@ def crossovers(
             continue
         rows_base = [bases[index] for index in members]
         rows_new = [news[index] for index in members]
-        x = np.array([sizes[index] for index in members], dtype=np.float64)
-        bounds, processes = _bounds(figures, x, rows_base, rows_new, level)
+        x = [float(sizes[index]) for index in members]
         records.append(
             {
                 **dict(zip(keys, values, strict=True)),
@@ -111,14 +119,29 @@ def crossovers(
                 "sizes": len(members),
                 "smallest": int(x[0]),
                 "largest": int(x[-1]),
-                **_crossing(bounds),
+                **crossing_along(figures, x, rows_base, rows_new, level),
                 "pairing": pairings[members[0]],
-                "processes": processes,
                 "rows_base": rows_base,
                 "rows_new": rows_new,
             }
         )
     return _frame(records, axis)
+
+
+def crossing_along(
+    figures: Figures,
+    sizes: Sequence[float],
+    bases: Sequence[int],
+    news: Sequence[int],
+    level: float = 0.95,
+) -> dict[str, Any]:
+    """What `crossovers` says of one curve, from ``state`` to ``above_largest``, and ``processes``.
+
+    ``bases`` and ``news`` are the rows at each of the sizes, which grow and are above 0.
+    """
+    x = np.array(sizes, dtype=np.float64)
+    bounds, processes = _bounds(figures, x, bases, news, level)
+    return {**_crossing(bounds), "processes": processes}
 
 
 def _key_columns(axis: str) -> list[str]:

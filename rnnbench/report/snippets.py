@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from rnnbench.cases import Case, builtin_implementations
+from rnnbench.forms import valid_lengths
+from rnnbench.lengths import is_sorted
 
 __all__ = ["Snippet", "needs", "snippet"]
 
@@ -224,6 +226,7 @@ def _is_simple(case: Case) -> bool:
         and not case.bidirectional
         and case.bias
         and not case.autocast
+        and case.layout != "masked"
     )
 
 
@@ -252,7 +255,21 @@ def _call(case: Case, layer: str, *, flat: bool = False) -> str:
 
 
 def _module(case: Case) -> str:
-    return _call(case, "rnn")
+    line = _call(case, "rnn")
+    if case.layout == "packed":
+        of = "torch.nn.utils.rnn"
+        return (
+            f"x = {of}.pack_padded_sequence(x, lengths, enforce_sorted={is_sorted(case.lengths)})\n"
+            f"{line}\n"
+            f"output, _ = {of}.pad_packed_sequence(output, total_length={case.seq_len})"
+        )
+    if case.layout == "masked":
+        return (
+            f"{line}\n"
+            f"ended = torch.arange({case.seq_len}).unsqueeze(1) >= lengths\n"
+            "output = output.masked_fill(ended.unsqueeze(-1), 0)"
+        )
+    return line
 
 
 def _compiled_module(case: Case) -> str:
@@ -307,6 +324,9 @@ def _setup(case: Case, *, states: bool = False, imports: str = "", module: str =
     evaluated = ".eval()" if case.dropout and case.pass_ == "inference" else ""
     lines.append(f"rnn = {made}({', '.join(options)}){evaluated}")
     lines.append(f"x = {_input(case)}")
+    if case.lengths != "full":
+        where = ", device='cpu'" if case.layout == "packed" else ""
+        lines.append(f"lengths = torch.tensor({list(valid_lengths(case))}{where})")
     if states:
         shape = (case.num_layers * case.directions, case.batch, case.hidden_size)
         lines += [f"{name} = torch.zeros{shape}" for name in _states_of(case, "0")]
@@ -339,9 +359,11 @@ def _registered(case: Case, plugins: Sequence[str]) -> str:
         "pass_": case.pass_,
     }
     usual = Case()
-    for name in ("bias", "dropout", "initial_state"):
+    for name in ("bias", "dropout", "initial_state", "lengths"):
         if getattr(case, name) != getattr(usual, name):
             values[name] = getattr(case, name)
+    if case.lengths != usual.lengths and case.seed:
+        values["seed"] = case.seed  # it draws their order
     given = ", ".join(f"{key}={value!r}" for key, value in values.items())
     if builtin:
         imports = "from rnnbench.implementations import load_builtin, registered\nload_builtin()"

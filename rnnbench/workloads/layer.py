@@ -1,4 +1,7 @@
-"""``layer``: the bare layer, its loss given as gradients of the output and of the final states."""
+"""``layer``: the bare layer, its loss given as gradients of the output and of the final states.
+
+A batch whose sequences have lengths of their own is done by `rnnbench.workloads._ragged`.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,13 @@ from rnnbench.worker.expected import Expected
 from rnnbench.worker.masks import inferred_name
 from rnnbench.workloads import Model, Outputs
 from rnnbench.workloads._passes import make_timed
+from rnnbench.workloads._ragged import (
+    Ragged,
+    ragged_data,
+    ragged_expected,
+    ragged_model,
+    why_not_ragged,
+)
 
 __all__ = ["WORKLOAD", "model_of"]
 
@@ -22,19 +32,25 @@ class _LayerWorkload:
     passes = PASSES
 
     def unsupported(self, case: Case, implementation: Implementation) -> str | None:
-        return None
+        return why_not_ragged(case) if _is_ragged(case) else None
 
-    def data(self, case: Case) -> Data:
-        return make_data(case)
+    def data(self, case: Case) -> Data | Ragged:
+        return ragged_data(case) if _is_ragged(case) else make_data(case)
 
-    def expected(self, case: Case, data: Data) -> Expected:
-        return oracle(case, data)
+    def expected(self, case: Case, data: Data | Ragged) -> Expected:
+        return ragged_expected(case, data) if isinstance(data, Ragged) else oracle(case, data)
 
-    def model(self, case: Case, implementation: Implementation, data: Data) -> Model:
+    def model(self, case: Case, implementation: Implementation, data: Data | Ragged) -> Model:
+        if isinstance(data, Ragged):
+            return ragged_model(case, implementation, data)
         return model_of(implementation.build(case, data.weights), data, drops=case.dropout > 0)
 
     def timed(self, case: Case, model: Model) -> Timed:
         return make_timed(case, model)
+
+
+def _is_ragged(case: Case) -> bool:
+    return case.lengths != "full"
 
 
 def model_of(layer: Layer, data: Data, *, drops: bool = False) -> Model:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from rnnbench.cases import Case, builtin_implementations
 from rnnbench.errors import UserError
 from rnnbench.grids import AXES, Grid, grid_names, load_grid, parse_axis
-from rnnbench.schema import CASE_COLUMNS, DTYPES
+from rnnbench.schema import CASE_COLUMNS, DTYPES, LENGTHS
 
 SIZES = st.lists(st.integers(1, 1000), min_size=1, max_size=4)
 PRESETS = {
@@ -215,7 +215,7 @@ class TestOptionText:
             said = str(error)
         if said:
             assert said.startswith(f"--rnn-{AXES[axis].option} ")
-        elif axis != "implementation":
+        elif axis not in ("implementation", "lengths"):  # one's own lengths must suit T and B
             assert grid_of({}).override({axis: values}).cases(cores=2)
 
     @pytest.mark.parametrize(
@@ -372,7 +372,7 @@ class TestMistakesInFiles:
                 product('layout = "batchfirst"'),
                 'grid "mine.toml", product 1: axis "layout" holds "batchfirst", which is no '
                 'layout; did you mean "batch_first"? known: time_major, batch_first, '
-                "batch_first_view",
+                "batch_first_view, packed, padded, masked",
             ),
             (
                 product('threads = "some"'),
@@ -614,6 +614,20 @@ class TestGridsThatComeWithIt:
             assert {case.pass_ for case in changed} == {"inference", "forward_backward"}
             plain = {dataclasses.replace(case, **{column: usual}) for case in changed}
             assert plain <= set(cases)
+
+    def test_variable_length_has_each_distribution_packed_and_padded_in_one_group(self):
+        cases = load_grid("variable_length").cases()
+        assert {case.lengths for case in cases} == set(LENGTHS) - {"full"}
+        layouts: dict[Case, set[str]] = {}
+        for case in cases:
+            if case.implementation == "nn_rnn" and not case.bidirectional:
+                layouts.setdefault(case.group, set()).add(case.layout)
+        assert all(found >= {"packed", "padded"} for found in layouts.values())
+        assert {case.cell for case in cases} == {"rnn_tanh", "lstm", "gru"}
+
+    def test_a_name_may_be_written_with_hyphens(self):
+        assert load_grid("variable-length") == load_grid("variable_length")
+        assert load_grid("variable-length").name == "variable_length"
 
     def test_full_covers_what_a_layer_can_be(self):
         cases = load_grid("full").cases()

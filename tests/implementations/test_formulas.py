@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from rnnbench.cases import Case
 from rnnbench.implementations._formulas import oracle_of_formula
 from rnnbench.implementations.reference import oracle, oracle_by_hand
-from rnnbench.schema import CELLS, INITIAL_STATES, LAYOUTS
+from rnnbench.schema import CELLS, INITIAL_STATES
+from rnnbench.schema import FULL_LAYOUTS as LAYOUTS
 from rnnbench.worker import arithmetic
 from rnnbench.worker.data import Data, make_data
 from rnnbench.worker.masks import fix_masks, inferred_name

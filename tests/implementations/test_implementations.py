@@ -18,7 +18,8 @@ from rnnbench.errors import UserError
 from rnnbench.implementations import OPTIONS, Layer, load_builtin, registered
 from rnnbench.implementations._layers import fresh_code, why_not_compiled
 from rnnbench.implementations.reference import oracle
-from rnnbench.schema import CELLS, DTYPES, LAYOUTS
+from rnnbench.schema import CELLS, DTYPES
+from rnnbench.schema import FULL_LAYOUTS as LAYOUTS
 from rnnbench.worker.data import Data, make_data
 from rnnbench.worker.expected import Expected
 from rnnbench.worker.masks import fix_masks

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from rnnbench.cases import Case
 from rnnbench.implementations.reference import oracle_by_hand as oracle
-from rnnbench.schema import LAYOUTS
+from rnnbench.schema import FULL_LAYOUTS as LAYOUTS
 from rnnbench.worker.data import Data, make_data
 
 SIMPLE = ("rnn_tanh", "rnn_relu")

@@ -145,6 +145,32 @@ class TestItIsRight:
         check(changed(implementation="cuda_graph", device="cuda", pass_=pass_), tmp_path)
 
 
+class TestDifferentLengths:
+    def test_torch_nn_packs_pads_and_masks(self, tmp_path):
+        lengths = [2, 4, 1]
+        for layout in ("packed", "padded", "masked"):
+            case = changed(lengths="2+4+1", layout=layout)
+            module = run(snippet(case).text, tmp_path)
+            x = module.x
+            if layout == "packed":
+                x, found = torch.nn.utils.rnn.pad_packed_sequence(x)
+                assert found.tolist() == lengths
+            right, _ = module.rnn(x)
+            assert module.output.shape == (4, 3, 6)
+            for k, length in enumerate(lengths):
+                torch.testing.assert_close(module.output[:length, k], right[:length, k])
+                assert layout == "padded" or not module.output[length:, k].any()
+
+    def test_a_loop_that_holds_its_state_is_rnnbenchs_own(self, tmp_path):
+        case = changed(implementation="hoisted_loop", layout="masked", lengths="uniform", seed=3)
+        module = run(snippet(case).text, tmp_path)
+        assert module.case == dataclasses.replace(case, implementation="nn_rnn")
+        for k, length in enumerate(module.lengths.tolist()):
+            right, h_n = module.rnn(module.x[:length, k : k + 1])
+            torch.testing.assert_close(module.output[:length, k : k + 1], right)
+            torch.testing.assert_close(module.h_n[:, k : k + 1], h_n)
+
+
 class TestCellsAndOptions:
     @pytest.mark.parametrize("name", EAGER + SCRIPTED)
     @pytest.mark.parametrize("cell", ["lstm", "gru"])

@@ -7,6 +7,7 @@ from rnnbench.report.tables.cases import cases
 from rnnbench.report.tables.comparison import DEFAULT_BASELINE, comparison, fastest
 from rnnbench.report.tables.costs import compilation, exponents, scaling
 from rnnbench.report.tables.environments import environments
+from rnnbench.report.tables.lengths import lengths, packing
 from rnnbench.report.tables.machines import crossover, devices
 from rnnbench.report.tables.ran import not_measured, rates, what_ran
 from rnnbench.report.tables.splits import layouts, passes
@@ -24,7 +25,9 @@ __all__ = [
     "exponents",
     "fastest",
     "layouts",
+    "lengths",
     "not_measured",
+    "packing",
     "passes",
     "rates",
     "scaling",
@@ -41,6 +44,8 @@ def all_tables(results: Results, baseline: str = DEFAULT_BASELINE) -> dict[str, 
         passes(results),
         layouts(results),
         variants(results),
+        lengths(results),
+        packing(results),
         devices(results),
         crossover(results),
         compilation(results, baseline),
