@@ -5,22 +5,18 @@ from __future__ import annotations
 from rnnbench.cases import Case
 from rnnbench.implementations import Implementation, Layer
 from rnnbench.implementations.reference import oracle
-from rnnbench.schema import PASSES
-from rnnbench.worker.blocks import Timed
 from rnnbench.worker.data import Data, make_data
 from rnnbench.worker.expected import Expected
 from rnnbench.worker.masks import inferred_name
 from rnnbench.workloads import Model, Outputs
-from rnnbench.workloads._passes import make_timed
+from rnnbench.workloads._forms import Form
 
 __all__ = ["WORKLOAD", "model_of"]
 
 _OUTPUTS = ("output", "h_n", "c_n")
 
 
-class _LayerWorkload:
-    passes = PASSES
-
+class _LayerWorkload(Form):
     def unsupported(self, case: Case, implementation: Implementation) -> str | None:
         return None
 
@@ -32,9 +28,6 @@ class _LayerWorkload:
 
     def model(self, case: Case, implementation: Implementation, data: Data) -> Model:
         return model_of(implementation.build(case, data.weights), data, drops=case.dropout > 0)
-
-    def timed(self, case: Case, model: Model) -> Timed:
-        return make_timed(case, model)
 
 
 def model_of(layer: Layer, data: Data, *, drops: bool = False) -> Model:
