@@ -119,7 +119,8 @@ def _moved_by_adam(
     """Adam's first step, with m = (1-β₁) g and v = (1-β₂) g² corrected for their start at 0.
 
     The change is -rate g / (|g| + ε): it grows with g everywhere, so that what an error of g makes
-    of it is seen at the two ends of the error. Near g = 0 the sign alone decides.
+    of it is seen at the two ends of the largest error that g may have, a rounding of its largest
+    entry included (`rnnbench.worker.verification`). Near g = 0 the sign alone decides.
     """
 
     def change(gradient: Tensor) -> Tensor:
@@ -128,9 +129,9 @@ def _moved_by_adam(
     found = []
     for gradient, doubt in zip(gradients, deviations, strict=True):
         exact = change(gradient)
+        reach = certainty * doubt + unit * gradient.abs().max()
         off = torch.maximum(
-            (change(gradient - certainty * doubt) - exact).abs(),
-            (change(gradient + certainty * doubt) - exact).abs(),
+            (change(gradient - reach) - exact).abs(), (change(gradient + reach) - exact).abs()
         )
         found.append(Moved(gradient, doubt, exact, off / certainty + _ROUNDINGS * unit * rate))
     return found
