@@ -36,7 +36,16 @@ _PLANS = (
     _Plan(
         "fastest",
         "What is fastest here",
-        ("fastest", "comparison", "passes", "layouts", "variants"),
+        (
+            "fastest",
+            "comparison",
+            "passes",
+            "layouts",
+            "variants",
+            "classifier",
+            "epoch",
+            "latency",
+        ),
         (
             "overview",
             "winners",
