@@ -23,6 +23,7 @@ from rnnbench.regressions import (
     versions_command,
 )
 from rnnbench.report import commands, recommend_command
+from rnnbench.serving import command as streaming_command
 
 if TYPE_CHECKING:
     from rnnbench.cases import Case
@@ -150,6 +151,7 @@ bisect_command.register(app)
 noise_command.register(app)
 history_command.register(app)
 classifier_command.register(app)
+streaming_command.register(app)
 
 
 def _print_version(wanted: bool) -> None:
