@@ -32,8 +32,8 @@ class _LayerWorkload(Form):
 
 def model_of(layer: Layer, data: Data, *, drops: bool = False) -> Model:
     """The layer by itself, called with its data; ``drops`` says that it has dropout."""
-    inputs = (data.x, *data.state)
-    names = _OUTPUTS[: 1 + len(data.grad_state)]
+    inputs = (data.x, *data.states)
+    names = _OUTPUTS[: 1 + len(data.grad_states)]
 
     def call() -> Outputs:
         return layer(*inputs)
@@ -45,7 +45,7 @@ def model_of(layer: Layer, data: Data, *, drops: bool = False) -> Model:
         inferred=tuple(map(inferred_name, names)) if drops else names,
         inputs=inputs,
         parameters=tuple(getattr(layer, "weights", data.weights)),
-        cotangents=(data.grad_output, *data.grad_state),
+        cotangents=(data.grad_output, *data.grad_states),
     )
 
 

@@ -50,7 +50,7 @@ class Stream:
         self._dim = time_dim(case)
         # What comes in has a memory of its own: it is no part of a sequence that is there already.
         self._inputs = [x.detach().clone() for x in torch.split(data.x, 1, self._dim)]
-        self._initial = tuple(state.detach() for state in data.state)
+        self._initial = tuple(state.detach() for state in data.states)
         self.states = self._initial
         self._next = 0
 
@@ -105,7 +105,7 @@ class _Streaming(Form):
 
     def data(self, case: Case) -> Data:
         data = make_data(case)
-        refuse_bad(case.workload, inputs=(data.x, *data.state))
+        refuse_bad(case.workload, inputs=(data.x, *data.states))
         return data
 
     def expected(self, case: Case, data: Data) -> Expected:
@@ -115,7 +115,7 @@ class _Streaming(Form):
         layer = implementation.build(one_step_case(case), data.weights)
         stream = Stream(case, layer, data)
         names = ("output", *(f"{name}_n" for name in case.states))
-        inputs = (data.x, *data.state)
+        inputs = (data.x, *data.states)
         plain = without_loss(stream.run, names, inputs, own_weights(layer, data.weights))
         return _Streamed(**vars(plain), stream=stream)
 

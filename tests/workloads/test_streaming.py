@@ -33,7 +33,7 @@ def test_the_oracle_is_that_of_a_plain_layer_over_the_sequence(columns):
     case = stream(**columns)
     data = workload("streaming").data(case)
     with torch.no_grad():
-        output, *final = nn_rnn(case, data.weights)(data.x, *data.state)
+        output, *final = nn_rnn(case, data.weights)(data.x, *data.states)
     expected = workload("streaming").expected(case, data)
     torch.testing.assert_close(expected.outputs["output"], output, rtol=1e-9, atol=1e-12)
     for name, value in zip(("h_n", "c_n"), final):
@@ -58,7 +58,7 @@ class TestStep:
         dim = 1 if case.batch_first else 0
         twice = torch.cat((data.x, data.x), dim)
         with torch.no_grad():
-            output, *_ = nn_rnn(case, data.weights)(twice, *data.state)
+            output, *_ = nn_rnn(case, data.weights)(twice, *data.states)
         with timed.context():
             found = torch.cat([timed.run(timed.prepare()) for _ in range(2 * case.seq_len)], dim)
         torch.testing.assert_close(found, output, rtol=1e-9, atol=1e-12)
