@@ -48,8 +48,12 @@ def concurrent_streams(frame: pd.DataFrame, *, title: str = "", note: str = "") 
     )
     key(figure, looks, top=0.1 + 0.2 * min(3, -(-len(title) // 86)))
     workers = [int(count) for count in frame["workers"]]
-    for axes, heading in ((rates, "steps per second, all workers"), (latencies, "p50 and p99")):
+    for axes, heading, label in (
+        (rates, "all workers together", "steps per second"),
+        (latencies, "a step: median, and 99 % quantile (hollow)", "time"),
+    ):
         axes.set_title(heading)
+        axes.set_ylabel(label)
         size_axis(axes, "workers", workers)
         axes.set_xlabel("workers at the same time")
     for name in names:
