@@ -89,7 +89,20 @@ def expected_step(case: Case, weights: Sequence[Tensor], x: Tensor, labels: Tens
         d_z_variance.t() @ h**2 + (d_z**2).t() @ h_variance + unit**2 * values["head.weight"] ** 2
     ).sqrt()
     deviations["head.bias"] = (d_z_variance.sum(0) + unit**2 * values["head.bias"] ** 2).sqrt()
+    alike = _alike(case, x) ** 0.5
+    deviations = {name: alike * deviation for name, deviation in deviations.items()}
     return ExpectedStep(values, deviations, z, z_variance.sqrt())
+
+
+def _alike(case: Case, x: Tensor) -> float:
+    """How many sequences of a batch are equal to one of it, in the mean, itself among them.
+
+    Equal sequences have equal errors, so that m of them add m² to a variance and not m: of 1,000
+    sequences of length 3 there are 8 kinds.
+    """
+    rows = (x if case.batch_first else x.transpose(0, 1)).flatten(1)
+    counts = torch.unique(rows, dim=0, return_counts=True)[1]
+    return float(counts.square().sum() / counts.sum())
 
 
 def _layer(case: Case, weights: list[Tensor], x: Tensor, grad_h_n: Tensor) -> Expected:

@@ -116,10 +116,17 @@ class Epoch:
 
 
 class _OneStep:
-    """A step on a batch of each size together, by the calls that an epoch consists of."""
+    """A step on a batch of each size together, by the calls that an epoch consists of.
+
+    Their gradients are added up here and not by autograd, because in an epoch none are there yet
+    when a batch is learnt. What torch.compile makes of a layer may give two weights one and the
+    same tensor, to which autograd would then add the next batch's gradient twice (PyTorch 2.13,
+    both biases of `compiled_hoisted_loop`).
+    """
 
     def __init__(self, epoch: Epoch) -> None:
         self._firsts, self._steps = epoch.model.firsts, epoch.steps
+        self._weights = epoch.model.parameters
 
     @property
     def optimizer(self) -> torch.optim.Optimizer:
@@ -136,8 +143,15 @@ class _OneStep:
         """There is nothing to prepare."""
 
     def run(self, prepared: None) -> None:
+        totals = [torch.zeros_like(weight) for weight in self._weights]
         for x, labels in self._firsts:
             self._steps.learn(x, labels)
+            for weight, total in zip(self._weights, totals, strict=True):
+                if weight.grad is not None:  # what is missing is found by where the weight stays
+                    total += weight.grad
+                weight.grad = None
+        for weight, total in zip(self._weights, totals, strict=True):
+            weight.grad = total
         self._steps.update()
 
 

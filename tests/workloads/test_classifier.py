@@ -185,6 +185,20 @@ class TestFaults:
         monkeypatch.setattr(classifier.Steps, "update", lambda self: None)
         assert_refused(tmp_path, of(), "after a step")
 
+    def test_gradients_of_two_batches_are_not_left_to_gather(self, tmp_path, monkeypatch):
+        """One tensor for both biases, as torch.compile may give it: right in every epoch."""
+        real = classifier.Steps.learn
+
+        def shared(self, x, labels):
+            found = real(self, x, labels)
+            b_ih, b_hh = self.optimizer.param_groups[0]["params"][2:4]
+            assert torch.allclose(b_ih.grad, b_hh.grad, rtol=1e-3)
+            b_hh.grad = b_ih.grad
+            return found
+
+        monkeypatch.setattr(classifier.Steps, "learn", shared)
+        assert "bias_hh_l0 after a step" in prepared(tmp_path, of())["error"]
+
     def test_another_optimizer(self, tmp_path, monkeypatch):
         plain = dataclasses.replace(_optimizers.ADAM, make=_optimizers.SGD.make)
         monkeypatch.setattr(classifier, "ADAM", plain)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
 from rnnbench.numbers import format_rate
-from rnnbench.report.plots.canvas import LINE, drawn, need, panels, size_axis, time_axis
+from rnnbench.report.plots.canvas import LINE, drawn, log_ticks, need, panels, size_axis, time_axis
 from rnnbench.report.plots.marks import Series, key, key_lines, line_with_band
 from rnnbench.report.plots.style import DASHED, GRID, MUTED, clean, look_of
 
@@ -87,9 +86,13 @@ def _ideal(axes: Axes, frame: pd.DataFrame) -> None:
 
 
 def _rate_axis(axes: Axes) -> None:
-    high = axes.get_ylim()[1]
-    found = MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]).tick_values(0, high)
-    ticks = [float(tick) for tick in found if 0 <= tick <= high and math.isfinite(tick)]
-    axes.set_ylim(0, high)
-    axes.set_yticks(ticks, [format_rate(tick) if tick else "0" for tick in ticks])
+    """Logarithmic, as the workers are: so many times a rate is a straight line."""
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    ticks = log_ticks(low, high)
+    axes.set_ylim(low, high)
+    axes.yaxis.set_major_locator(FixedLocator(ticks))
+    axes.yaxis.set_major_formatter(FixedFormatter([format_rate(tick) for tick in ticks]))
+    axes.yaxis.set_minor_locator(NullLocator())
     axes.grid(visible=True, color=GRID)
+    axes.yaxis.get_ticklabels()  # made now, under these settings, and not when somebody draws
