@@ -630,6 +630,12 @@ class TestClassifier:
         assert tables.epoch(results) is None
         assert tables.latency(results) is None
 
+    def test_neither_have_results_without_a_time(self, tmp_path):
+        missing = [(having(self.EPOCH), "failed", "it raised")]
+        results = read(write(tmp_path / "none.json", document([], not_measured=missing)))
+        for table in (tables.classifier, tables.epoch, tables.latency):
+            assert table(results) is None
+
     def test_parts_stand_with_their_share_and_what_they_cover(self, tmp_path):
         parts = {"data": 0.25, "forward": 0.5, "metrics": 0.2}
         split = having(self.EPOCH, workload="classifier.split")

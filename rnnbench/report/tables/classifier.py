@@ -175,8 +175,8 @@ def epoch(results: Results) -> Table | None:
 
 def _epochs(results: Results) -> pd.DataFrame:
     measured = results.measured
-    families = [name.partition(".")[0] for name in measured["workload"].tolist()]
-    return measured[[family == _FAMILY for family in families]]
+    names = zip(measured.index.tolist(), measured["workload"].tolist(), strict=True)
+    return measured.loc[[row for row, name in names if name.partition(".")[0] == _FAMILY]]
 
 
 def _variant(values: Values, row: int) -> str:

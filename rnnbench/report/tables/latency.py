@@ -36,8 +36,8 @@ def latency(results: Results) -> Table | None:
     """
     values = values_of(results.frame, _USED)
     measured = results.measured
-    families = [name.partition(".")[0] for name in measured["workload"].tolist()]
-    rows = measured[[family == "streaming" for family in families]].index.tolist()
+    names = zip(measured.index.tolist(), measured["workload"].tolist(), strict=True)
+    rows = [row for row, name in names if name.partition(".")[0] == "streaming"]
     if not rows:
         return None
     found = {row: _percentiles(results.samples[row]) for row in rows}
