@@ -7,9 +7,15 @@ from typing import Any
 
 import pandas as pd
 
-from rnnbench.numbers import NO_INTERVAL, column_unit, format_in_unit, format_rate_within
+from rnnbench.numbers import (
+    NO_INTERVAL,
+    column_unit,
+    format_in_unit,
+    format_rate,
+    format_rate_within,
+)
 from rnnbench.report.content import Align, Cell, Table, TableColumn
-from rnnbench.serving.measure import QUANTILES, Outcome, efficiency
+from rnnbench.serving.measure import QUANTILES, Efficiency, Outcome, efficiency
 from rnnbench.serving.plan import Plan
 from rnnbench.statistics import Estimate
 
@@ -21,11 +27,12 @@ _RIGHT: Align = "right"
 def about(plan: Plan, environment: Mapping[str, Any]) -> str:
     """What steps, where, and how it was measured."""
     c = plan.case
-    cores = ", ".join(map(str, plan.cores))
+    numbers = ", ".join(map(str, plan.cores))
+    cores = f"one of the cores {numbers}" if len(plan.cores) > 1 else f"core {numbers}"
     return (
         f"Streams of {c.cell}, B={c.batch} I={c.input_size} H={c.hidden_size} L={c.num_layers}, "
         f"{c.layout}, {c.dtype}: a step at a time with the state carried, back to back. Workers "
-        f"are processes of one thread, each pinned to one of the cores {cores}; all of a row step "
+        f"are processes of one thread, each pinned to {cores}; all of a row step "
         f"at the same time, in {plan.turns} windows of {plan.seconds:g} s in each of "
         f"{plan.replicates} replicates, in random order with the other rows. PyTorch "
         f"{environment['torch']}."
@@ -68,8 +75,8 @@ def crowds_table(plan: Plan, outcomes: Sequence[Outcome]) -> Table:
             [
                 Cell(outcome.crowd.implementation),
                 Cell(_workers(outcome.crowd.workers, plan), float(outcome.crowd.workers)),
-                _rate_cell(rates[index], 1, outcome.status),
-                _rate_cell(rates[index], outcome.crowd.workers, outcome.status),
+                _rate_cell(rates[index], outcome.status),
+                _each_cell(rates[index], outcome),
                 Cell("none") if share is None else _cell(share.value, share.low, share.high, 1.0),
                 *(_time_cell(latencies[name][index], scale, outcome.status) for name in QUANTILES),
             ]
@@ -120,17 +127,29 @@ def _workers(count: int, plan: Plan) -> str:
     return str(count) if count <= cores else f"{count} on {cores} core{'s' if cores > 1 else ''}"
 
 
-def _rate_cell(rate: Estimate | None, workers: int, status: str) -> Cell:
+def _rate_cell(rate: Estimate | None, status: str) -> Cell:
     if rate is None:
         return Cell(status)
-    value, low, high = (
-        None if x is None else x / workers for x in (rate.value, rate.low, rate.high)
-    )
-    assert value is not None
+    value, low, high = rate.value, rate.low, rate.high
     if low is None or high is None:
         return Cell(f"{format_rate_within(value, None, None)} {NO_INTERVAL}", value)
     ends = ", ".join(format_rate_within(end, low, high) for end in (low, high))
     return Cell(f"{format_rate_within(value, low, high)} [{ends}]", value)
+
+
+def _each_cell(rate: Estimate | None, outcome: Outcome) -> Cell:
+    if rate is None:
+        return Cell(outcome.status)
+    each = rate.value / outcome.crowd.workers
+    return Cell(format_rate(each), each)
+
+
+def _share_cell(share: Efficiency | None, outcome: Outcome) -> Cell:
+    if share is None:
+        return Cell("none")
+    if outcome.crowd.workers == 1:
+        return Cell("1", 1.0)
+    return _cell(share.value, share.low, share.high, 1.0)
 
 
 def _time_cell(found: Estimate | None, scale: float, status: str) -> Cell:
