@@ -25,6 +25,7 @@ from rnnbench.regressions import (
     versions_command,
 )
 from rnnbench.report import commands, recommend_command
+from rnnbench.serving import command as streaming_command
 
 if TYPE_CHECKING:
     from rnnbench.cases import Case
@@ -154,6 +155,7 @@ history_command.register(app)
 classifier_command.register(app)
 profile_command.register(app)
 machine_command.register(app)
+streaming_command.register(app)
 
 
 def _print_version(wanted: bool) -> None:

@@ -5,7 +5,10 @@ Standard library only: the worker draws its data by them, the coordinator counts
 
 from __future__ import annotations
 
+import math
+
 from rnnbench.cases import Case
+from rnnbench.classifier.settings import Settings
 from rnnbench.lengths import lengths_of
 
 __all__ = [
@@ -13,6 +16,7 @@ __all__ = [
     "PADDING",
     "START",
     "VOCABULARY",
+    "batches_of",
     "segments_of",
     "source_lengths",
     "steps_of",
@@ -67,8 +71,18 @@ def segments_of(case: Case) -> int:
     return max(k for k in range(1, _MOST_SEGMENTS + 1) if case.seq_len % k == 0)
 
 
+def batches_of(case: Case) -> int:
+    """Training steps of an epoch of `classifier`; the last one has fewer sequences if need be."""
+    return math.ceil(Settings.samples / case.batch)
+
+
 def steps_of(case: Case) -> int:
-    """Steps that follow each other in one call."""
+    """Steps that follow each other in what is profiled of a call.
+
+    In `streaming` a call is one step; of an epoch of `classifier` one training step is profiled.
+    """
+    if case.family == "streaming":
+        return 1
     decodes = case.family == "encoder_decoder"
     return case.seq_len + (target_steps(case) if decodes else 0)
 

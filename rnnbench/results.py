@@ -11,7 +11,7 @@ import os
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate, chain
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -171,7 +171,10 @@ class Run:
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """The rounds of one turn in seconds, shape (rounds,); ``device`` is empty without a clock."""
+    """The rounds of one turn in seconds, shape (rounds,); ``device`` is empty without a clock.
+
+    So is each of ``parts``, by name: nothing where calls do not time their parts.
+    """
 
     replicate: int
     turn: int
@@ -179,6 +182,7 @@ class Block:
     warmup: _Floats
     rounds: _Floats
     device: _Floats
+    parts: Mapping[str, _Floats] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -401,6 +405,10 @@ def _samples(benchmark: Mapping[str, Any]) -> Samples:
             warmup=warmup,
             rounds=times[slice(*entry["rounds"])],
             device=device,
+            parts={
+                name: np.array(times, dtype=np.float64)
+                for name, times in entry.get("parts", {}).items()
+            },
         )
         for entry, warmup, device in zip(
             entries,

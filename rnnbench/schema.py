@@ -69,6 +69,7 @@ WIDTHS = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
 """Bytes of a number, by the dtype that it is stored in."""
 
 VARIANTS = {
+    "classifier": ("per_sample", "item_every_step", "batch_first", "compiled_model", "split"),
     "encoder_decoder": ("greedy",),
     "many_to_one": ("every_step",),
     "one_to_many": ("stop",),

@@ -27,6 +27,8 @@ __all__ = [
     "Verdict",
     "compare_blocks",
     "estimate_blocks",
+    "estimate_processes",
+    "estimate_quantile",
     "middle_interval",
     "process_figure",
     "side_interval",
@@ -85,14 +87,46 @@ def estimate_blocks(
     _check_options(level, warmup_rounds)
     by_process = _block_times(processes, "processes", 0.5, warmup_rounds)
     typical = np.array([np.median(blocks) for blocks in by_process])
+    return _estimate(typical, sum(len(blocks) for blocks in by_process), level)
+
+
+def estimate_quantile(processes: Processes, quantile: float, *, level: float = 0.95) -> Estimate:
+    """Return a quantile of a process's rounds, all of its blocks together: the median of processes.
+
+    The interval holds the median over all processes that could have been started, at `level`.
+    """
+    _check_options(level, 0)
+    if not 0 < quantile < 1:
+        raise ValueError(f"quantile is {quantile!r}; give one between 0 and 1, such as 0.99")
+    pooled = [
+        [np.concatenate([np.asarray(rounds, dtype=np.float64) for rounds in blocks])]
+        if len(blocks)
+        else []
+        for blocks in processes
+    ]
+    found = _block_times(pooled, "processes", quantile, 0)
+    return _estimate(np.concatenate(found), sum(len(blocks) for blocks in processes), level)
+
+
+def estimate_processes(values: Sequence[float] | _Floats, *, level: float = 0.95) -> Estimate:
+    """Return the median of one positive number per process, and its interval as for times.
+
+    Raises:
+        ValueError: there is no process, or a number is not above 0.
+    """
+    return estimate_blocks([[[value]] for value in values], level=level)
+
+
+def _estimate(typical: _Floats, blocks: int, level: float) -> Estimate:
+    """Return the median of one time per process; logarithms keep the interval positive."""
     value = float(np.median(typical))
-    interval = _median_interval(np.log(typical), level)  # in logarithms, so that low is positive
+    interval = _median_interval(np.log(typical), level)
     return Estimate(
         value=value,
         low=min(value, math.exp(interval[0])) if interval else None,
         high=max(value, math.exp(interval[1])) if interval else None,
-        processes=len(by_process),
-        blocks=sum(len(blocks) for blocks in by_process),
+        processes=len(typical),
+        blocks=blocks,
     )
 
 

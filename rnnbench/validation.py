@@ -629,4 +629,21 @@ def _check_block(
                 f"{place}.device_rounds",
                 f"holds {len(device)} times for {span[1] - span[0]} rounds; give one for each",
             )
+    if "parts" in block:
+        _check_parts(check, block, place, span)
     return span
+
+
+def _check_parts(
+    check: _Check, block: Mapping[str, Any], place: str, span: list[int] | None
+) -> None:
+    """Check that each part of a call has a time for each round; a part may take no time."""
+    parts = check.field(block, place, "parts", _OBJECT)
+    for name in parts or ():
+        here = f"{place}.parts"
+        times = check.entries(parts, here, name, _ERROR)
+        if times is not None and span is not None and len(times) != span[1] - span[0]:
+            check.problem(
+                f"{here}.{name}",
+                f"holds {len(times)} times for {span[1] - span[0]} rounds; give one for each",
+            )

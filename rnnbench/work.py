@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from rnnbench.cases import Case
+from rnnbench.classifier.settings import CLASSES as TWO_CLASSES
+from rnnbench.classifier.settings import Settings
 from rnnbench.forms import (
     CLASSES,
     VOCABULARY,
+    batches_of,
     segments_of,
     source_lengths,
     stop_lengths,
@@ -79,6 +83,9 @@ def work_of(case: Case) -> dict[str, int]:
     - ``encoder_decoder``: the layer over T steps and another of the same shape over S; attention,
       two products of 2·S·B·T·H, over padding too; a head of V tokens on state and context,
       2·S·B·2·H·V. Greedy decoding computes the same step by step.
+    - ``streaming``: one step, the layer with T = 1.
+    - ``classifier``: an epoch, over all of its sequences in place of B: the layer and a head of two
+      classes on the last state. Weights move once for each of its training steps.
     """
     forward = _FORWARDS[case.family](case)
     flops_factor, bytes_factor = _FACTORS[case.pass_]
@@ -129,16 +136,16 @@ def _layer(case: Case) -> _Forward:
     return _Forward(flops, recurrent, parameters, inputs, outputs, tokens, valid)
 
 
-def _labelling(case: Case, steps: int) -> _Forward:
+def _labelling(case: Case, steps: int, classes: int = CLASSES) -> _Forward:
     """The layer, and a head of some classes on so many of its steps."""
     t, b, width = case.seq_len, case.batch, case.directions * case.hidden_size
     flops, recurrent, parameters = _recurrent(case, t * b)
     return _Forward(
-        flops + 2 * steps * b * width * CLASSES,
+        flops + 2 * steps * b * width * classes,
         recurrent,
-        parameters + (width + 1) * CLASSES,
+        parameters + (width + 1) * classes,
         t * b * case.input_size + _given(case),
-        steps * b * CLASSES,
+        steps * b * classes,
         t * b,
         t * b,
         # No gradient goes back from a segment to the state that it was given.
@@ -189,11 +196,23 @@ def _encoder_decoder(case: Case) -> _Forward:
     )
 
 
+def _streaming(case: Case) -> _Forward:
+    return _layer(dataclasses.replace(case, seq_len=1))
+
+
+def _classifier(case: Case) -> _Forward:
+    epoch = _labelling(dataclasses.replace(case, batch=Settings.samples), 1, TWO_CLASSES)
+    again = (batches_of(case) - 1) * epoch.parameters
+    return dataclasses.replace(epoch, inputs=epoch.inputs + again)
+
+
 _FORWARDS: dict[str, Callable[[Case], _Forward]] = {
+    "classifier": _classifier,
     "encoder_decoder": _encoder_decoder,
     "layer": _layer,
     "many_to_many": _every_step,
     "many_to_one": _many_to_one,
     "one_to_many": _one_to_many,
+    "streaming": _streaming,
     "training": _every_step,
 }

@@ -23,7 +23,10 @@ NOTE = "synthetic: made by rnnbench's tests, never measured"
 
 @dataclass(frozen=True)
 class Planted:
-    """A case and the truth about it; ``seconds`` is the median over all processes."""
+    """A case and the truth about it; ``seconds`` is the median over all processes.
+
+    ``parts`` are shares of each call that it has timed by itself.
+    """
 
     case: Case
     seconds: float
@@ -32,6 +35,7 @@ class Planted:
     compile_warm: float | None = None
     compiler: str = "inductor"
     ran: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    parts: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -114,6 +118,10 @@ def document(
                     if entry.device_seconds is not None:
                         on_device = times * (entry.device_seconds / entry.seconds)
                         block["device_rounds"] = on_device.tolist()
+                    if entry.parts:
+                        block["parts"] = {
+                            name: (times * share).tolist() for name, share in entry.parts.items()
+                        }
                     kept.extend(times.tolist())
                     taken.setdefault(entry.case, []).append(block)
                     turn += 1

@@ -6,6 +6,7 @@ import pytest
 
 from rnnbench.cases import Case, builtin_workloads
 from rnnbench.forms import (
+    batches_of,
     segments_of,
     source_lengths,
     steps_of,
@@ -39,9 +40,15 @@ def test_segments_are_equal(seq_len, segments):
     assert segments_of(Case(seq_len=seq_len)) == segments
 
 
+@pytest.mark.parametrize(("batch", "steps"), [(1, 2000), (32, 63), (500, 4), (3000, 1)])
+def test_an_epoch_has_a_step_for_each_batch(batch, steps):
+    assert batches_of(Case(workload="classifier", batch=batch)) == steps
+
+
 def test_a_decoder_adds_its_steps():
     assert steps_of(Case(seq_len=10)) == 10
     assert steps_of(Case(seq_len=10, workload="encoder_decoder.greedy")) == 16
+    assert steps_of(Case(seq_len=10, workload="streaming")) == 1
 
 
 def test_the_schema_and_the_workloads_name_the_same_variants():

@@ -215,3 +215,13 @@ class TestRounds:
         done = python_with(script, str(path))
         assert done.returncode == 0, done.stderr
         assert results_module.MEASURED == "measured"
+
+
+def test_parts_of_calls_are_read_with_their_rounds(tmp_path):
+    split = dataclasses.replace(CASE, workload="classifier.split", pass_="training_step")
+    planted = [synthetic.Planted(split, 1e-3, parts={"data": 0.25, "copy": 0.5})]
+    file = synthetic.write(tmp_path / "a.json", synthetic.document(planted))
+    (samples,) = read(file).samples
+    for block in samples.blocks:
+        assert list(block.parts) == ["data", "copy"]
+        assert block.parts["copy"] == pytest.approx(block.rounds / 2)

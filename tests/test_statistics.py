@@ -16,6 +16,8 @@ from rnnbench.statistics import (
     Processes,
     compare_blocks,
     estimate_blocks,
+    estimate_processes,
+    estimate_quantile,
     middle_interval,
     process_figure,
     side_interval,
@@ -578,3 +580,47 @@ def test_blocks_of_several_sessions_are_compared_within_each() -> None:
     assert changed.verdict == "slower"
     with pytest.raises(ValueError, match="sessions has 3 numbers for 16 and 16 processes"):
         compare_blocks(base, new, sessions=[0, 1, 2])
+
+
+def test_a_quantile_is_that_of_all_rounds_of_a_process_and_its_middle_that_of_processes() -> None:
+    processes = [[[1.0, 2.0], [3.0, 4.0, 101.0]], [[2.0, 3.0], [5.0, 7.0, 9.0]], [[5.0] * 5]]
+    found = estimate_quantile(processes, 0.5)
+    assert found.value == 5.0  # of 3, 5 and 5
+    assert found.low is not None and found.high is not None
+    assert found.low < 5.0 <= found.high
+    assert (found.processes, found.blocks) == (3, 5)
+    largest = estimate_quantile(processes, 0.99)
+    assert largest.value == pytest.approx(np.quantile([2.0, 3.0, 5.0, 7.0, 9.0], 0.99))
+
+
+def test_the_interval_of_a_quantile_covers_that_of_the_middle_process() -> None:
+    rng = np.random.default_rng(5)
+    held = 0
+    for _ in range(REPEATS):
+        middles = np.exp(0.1 * rng.standard_normal(8))
+        processes = [[m * np.exp(0.2 * rng.standard_normal(400))] for m in middles]
+        found = estimate_quantile(processes, 0.95)
+        assert found.low is not None and found.high is not None
+        held += found.low <= math.exp(0.2 * 1.6449) <= found.high
+    assert held / REPEATS >= least_plausible_share(0.94)
+
+
+def test_one_process_has_a_quantile_without_an_interval() -> None:
+    found = estimate_quantile([[[1.0, 2.0, 3.0]]], 0.5)
+    assert (found.value, found.low, found.high) == (2.0, None, None)
+
+
+@pytest.mark.parametrize("quantile", [0.0, 1.0, -1.0, math.nan])
+def test_what_is_no_quantile_is_refused(quantile: float) -> None:
+    with pytest.raises(ValueError, match="give one between 0 and 1"):
+        estimate_quantile([[[1.0]]], quantile)
+
+
+def test_processes_without_rounds_have_no_quantile() -> None:
+    with pytest.raises(ValueError, match=r"processes\[1\] has no block"):
+        estimate_quantile([[[1.0]], []], 0.5)
+
+
+def test_one_number_a_process_is_estimated_as_one_round_is() -> None:
+    values = [3.0, 1.0, 2.0, 5.0]
+    assert estimate_processes(values) == estimate_blocks([[[value]] for value in values])

@@ -374,6 +374,20 @@ class TestBlocks:
             f"{OURS}.blocks[1].device_rounds holds 2 times for 1 rounds; give one for each"
         ]
 
+    def test_parts_have_a_time_for_each_round_which_may_be_none(self, document, problems):
+        block = ours(document)["blocks"][1]
+        block["parts"] = {"copy": [0.0]}
+        assert problems(document) == []
+        block["parts"] = {"copy": [0.01, 0.01], "loss": [-1.0], "data": 3}
+        here = f"{OURS}.blocks[1].parts"
+        assert problems(document) == [
+            f"{here}.copy holds 2 times for 1 rounds; give one for each",
+            f"{here}.loss[0] is -1.0; it must be a finite number of 0 or more",
+            f"{here}.data is 3; it must be a list",
+        ]
+        block["parts"] = [1]
+        assert problems(document) == [f"{here} is [1]; it must be an object"]
+
     @given(sizes=st.lists(st.integers(1, 5), min_size=1, max_size=6))
     def test_blocks_that_tile_the_rounds_are_right(self, tmp_path_factory, sizes):
         result = benchmark(Case())

@@ -192,3 +192,28 @@ def test_of_sequences_of_different_lengths_only_valid_steps_count(layout):
     assert work["tokens"] == 24
     weights = 2 * 4 * work["parameters"]
     assert work["bytes"] == weights + sum(entry["bytes"] - weights for entry in alone)
+
+
+def test_a_call_of_streaming_is_one_step():
+    case = Case(workload="streaming", seq_len=32, batch=3, pass_="inference")
+    one = Case(seq_len=1, batch=3, pass_="inference")
+    assert work_of(case) == work_of(one)
+    assert work_of(case)["tokens"] == 3
+
+
+def test_a_call_of_the_classifier_is_an_epoch():
+    case = Case(
+        workload="classifier",
+        pass_="training_step",
+        seq_len=10,
+        batch=32,
+        input_size=1,
+        hidden_size=32,
+    )
+    work = work_of(case)
+    # A product of I + H with each of H units a step, and of H with both classes at the end.
+    assert work["flops"] == 3 * 2 * 2000 * (10 * 32 * (1 + 32) + 32 * 2)
+    assert work["parameters"] == 32 * (1 + 32 + 2) + 2 * (32 + 1)
+    assert work["tokens"] == work["valid_tokens"] == 2000 * 10
+    moved = 63 * work["parameters"] + 2000 * (10 + 32 + 2)
+    assert work["bytes"] == 3 * 4 * moved

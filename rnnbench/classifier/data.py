@@ -14,7 +14,17 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from rnnbench.classifier.settings import CLASSES, Settings
 from rnnbench.errors import UserError
 
-__all__ = ["Batch", "Order", "Sequences", "batches", "draw", "held_out", "training", "unseen"]
+__all__ = [
+    "Batch",
+    "Order",
+    "Sequences",
+    "batches",
+    "draw",
+    "first",
+    "held_out",
+    "training",
+    "unseen",
+]
 
 Batch = tuple[Tensor, Tensor]
 
@@ -166,3 +176,10 @@ def batches(sequences: Sequences, order: Order, settings: Settings) -> Iterable[
         collate_fn=partial(_stacked, dim=0 if settings.batch_first else 1),
     )
     return cast(Iterable[Batch], loader)
+
+
+def first(sequences: Sequences, settings: Settings, size: int) -> Batch:
+    """A batch of the first sequences, without touching the order of an epoch."""
+    values = sequences.values[:size]
+    x = values if settings.batch_first else values.transpose(0, 1).contiguous()
+    return x.to(settings.device), sequences.labels[:size].to(settings.device)

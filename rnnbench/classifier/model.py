@@ -2,25 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
+from torch.nn.functional import linear
 
 from rnnbench import implementations
 from rnnbench.cases import Case
 from rnnbench.classifier.settings import CLASSES, Settings
+from rnnbench.implementations import Layer
 
-__all__ = ["Classifier", "scores"]
+__all__ = ["Classifier", "Scorer", "scores"]
 
 
-class Classifier(torch.nn.Module):
-    """Two scores for each sequence; ``weights`` are the layer's four tensors, then the head's two.
+class Scorer(torch.nn.Module):
+    """Two scores for each sequence; ``weights`` are the layer's tensors, then the head's two.
+
+    ``layer`` was built for the case with the weights ``given``; it is given zeros to
+    begin with.
+    """
+
+    def __init__(
+        self, case: Case, layer: Layer, given: Sequence[Tensor], head: Sequence[Tensor]
+    ) -> None:
+        super().__init__()
+        self.layer = layer
+        self.weights: list[Tensor] = [*getattr(layer, "weights", given), *head]
+        self._hidden = case.hidden_size
+        self._batch_dim = 0 if case.batch_first else 1
+
+    def forward(self, x: Tensor) -> Tensor:
+        h0 = x.new_zeros(1, x.shape[self._batch_dim], self._hidden)
+        _, h_n = self.layer(x, h0)
+        return linear(h_n[-1], *self.weights[-2:])
+
+
+class Classifier(Scorer):
+    """That of the settings.
 
     The initial numbers are those of ``torch.manual_seed(seed)`` followed by ``nn.RNN(1, hidden)``
     and ``nn.Linear(hidden, 2)``, whatever implementation computes the layer.
     """
 
     def __init__(self, settings: Settings) -> None:
-        super().__init__()
         case = settings.case(settings.batch_sizes[0])
         found = implementations.registered()[settings.implementation]
         # Every layer that is built draws numbers; a program around it keeps its own.
@@ -29,21 +54,8 @@ class Classifier(torch.nn.Module):
             initial = [w.detach() for w in torch.nn.RNN(1, settings.hidden).parameters()]
             head = torch.nn.Linear(settings.hidden, CLASSES)
             given = [w.to(settings.device).requires_grad_() for w in initial]
-            self.layer = found.build(case, given)
-        self.head = head.to(settings.device)
-        self.weights: list[Tensor] = [
-            *getattr(self.layer, "weights", given),
-            self.head.weight,
-            self.head.bias,
-        ]
-        self._hidden = settings.hidden
-        self._batch_dim = 0 if settings.batch_first else 1
-
-    def forward(self, x: Tensor) -> Tensor:
-        h0 = x.new_zeros(1, x.shape[self._batch_dim], self._hidden)
-        _, h_n = self.layer(x, h0)
-        scores: Tensor = self.head(h_n[-1])
-        return scores
+            layer = found.build(case, given)
+        super().__init__(case, layer, given, list(head.to(settings.device).parameters()))
 
 
 def scores(settings: Settings, weights: list[Tensor], x: Tensor) -> Tensor:

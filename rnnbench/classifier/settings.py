@@ -11,7 +11,18 @@ from typing import Any
 from rnnbench.cases import Case, builtin_implementations
 from rnnbench.errors import UserError
 
-__all__ = ["CLASSES", "DATA", "LAYOUTS", "METRICS", "PARTS", "Settings"]
+__all__ = [
+    "ADVICE",
+    "CLASSES",
+    "DATA",
+    "LARGEST_SEED",
+    "LAYOUTS",
+    "METRICS",
+    "PARTS",
+    "PLAIN",
+    "Advice",
+    "Settings",
+]
 
 CLASSES = 2
 
@@ -27,7 +38,41 @@ METRICS = ("epoch", "step")
 PARTS = ("data", "copy", "forward", "loss", "backward", "optimizer", "metrics")
 """Parts of an epoch, in the order of a step: what its seconds are split into."""
 
-_LARGEST_SEED = 999_999
+LARGEST_SEED = 999_999
+
+
+@dataclass(frozen=True)
+class Advice:
+    """A piece of usual advice, or its opposite: a name, what it stands for, what it changes."""
+
+    name: str
+    meaning: str
+    changes: Mapping[str, Any]
+
+
+PLAIN: Mapping[str, Any] = {
+    "data": "prepared",
+    "metrics": "epoch",
+    "layout": "time_major",
+    "implementation": "nn_rnn",
+    "compile": False,
+}
+"""What variants of the training change: tensors made once, metrics read once an epoch, nn_rnn."""
+
+ADVICE = (
+    Advice(
+        "per_sample",
+        "a dataset that makes each sample's tensors, and a DataLoader",
+        {"data": "per_sample"},
+    ),
+    Advice(
+        "item_every_step",
+        "loss and accuracy read by .item() in every step",
+        {"metrics": "step"},
+    ),
+    Advice("batch_first", "batches of shape (B, T, 1)", {"layout": "batch_first"}),
+    Advice("compiled_model", "torch.compile of the whole model", {"compile": True}),
+)
 
 
 @dataclass(frozen=True)
@@ -69,8 +114,8 @@ class Settings:
             raise UserError(
                 f"--learning-rate is {self.learning_rate}; give a number above 0, such as 1e-3"
             )
-        if not 0 <= self.seed <= _LARGEST_SEED:
-            raise UserError(f"--seed is {self.seed}; give 0 to {_LARGEST_SEED}")
+        if not 0 <= self.seed <= LARGEST_SEED:
+            raise UserError(f"--seed is {self.seed}; give 0 to {LARGEST_SEED}")
         for name, known in (
             ("implementation", builtin_implementations()),
             ("layout", LAYOUTS),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -25,7 +25,7 @@ from rnnbench.classifier.settings import PARTS, Settings
 from rnnbench.worker.clocks import clock_for
 from rnnbench.worker.verification import verify_tensors
 
-__all__ = ["Epoch", "Training"]
+__all__ = ["Epoch", "Marks", "Split", "Steps", "Training", "no_marks"]
 
 
 @dataclass(frozen=True)
@@ -47,16 +47,18 @@ class _State:
     order: Tensor
 
 
-class _Marks(Protocol):
+class Marks(Protocol):
+    """Hears of the parts of an epoch while it runs."""
+
     def __call__(self, part: str) -> None:
         """A part has ended."""
 
 
-def _no_marks(part: str) -> None:
-    pass
+def no_marks(part: str) -> None:
+    """An epoch that is not split."""
 
 
-class _Split:
+class Split:
     """Seconds of each part, from mark to mark."""
 
     def __init__(self, settle: Callable[[], None]) -> None:
@@ -105,6 +107,58 @@ class _EveryStep:
         return self._loss / self._seen, self._correct / self._seen
 
 
+class Steps:
+    """The training steps of an epoch: what is done with each batch, and when metrics are read."""
+
+    def __init__(
+        self,
+        call: Callable[[Tensor], Tensor],
+        optimizer: torch.optim.Optimizer,
+        *,
+        device: str,
+        metrics: str,
+    ) -> None:
+        self.call = call
+        self.optimizer = optimizer
+        self._device = device
+        self._metrics = _OncePerEpoch if metrics == "epoch" else _EveryStep
+
+    def epoch(self, batches: Iterable[data.Batch], mark: Marks = no_marks) -> tuple[float, float]:
+        """Train on all batches; their loss and accuracy, each before its own update."""
+        metrics = self._metrics(self._device)
+        waiting = iter(batches)
+        while True:
+            batch = next(waiting, None)
+            mark("data")
+            if batch is None:
+                break
+            x, labels = batch[0].to(self._device), batch[1].to(self._device)
+            mark("copy")
+            loss, found = self.learn(x, labels, mark)
+            self.update()
+            mark("optimizer")
+            metrics.add(loss, found, labels)
+            mark("metrics")
+        result = metrics.result()
+        mark("metrics")
+        return result
+
+    def learn(self, x: Tensor, labels: Tensor, mark: Marks = no_marks) -> tuple[Tensor, Tensor]:
+        """Forward, and backward into ``.grad``; the loss and the scores."""
+        found = self.call(x)
+        mark("forward")
+        loss = cross_entropy(found, labels)
+        mark("loss")
+        torch.autograd.backward(loss)
+        mark("backward")
+        return loss, found
+
+    def update(self) -> None:
+        """A step of the optimizer, after which there are no gradients."""
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+
+
 class Training:
     """A classifier with its data and optimizer; epochs change it, `reset` undoes them all."""
 
@@ -118,10 +172,13 @@ class Training:
         self._clock = clock_for(settings.device)
         self._model = Classifier(settings)
         self._weights = self._model.weights
-        self._call: Callable[[Tensor], Tensor] = (
-            torch.compile(self._model) if settings.compile else self._model
-        )
         self._optimizer = torch.optim.Adam(self._weights, lr=settings.learning_rate)
+        self._steps = Steps(
+            torch.compile(self._model) if settings.compile else self._model,
+            self._optimizer,
+            device=settings.device,
+            metrics=settings.metrics,
+        )
         self._initial = self._state()
 
     def verify(self) -> tuple[dict[str, Any], float]:
@@ -137,8 +194,8 @@ class Training:
         tolerances: dict[str, float] = {}
         seconds = 0.0
         for size in self.settings.batch_sizes:
-            x, labels = self._first(size)
-            took, _, loss = self._clock.time(partial(self._step, x, labels))
+            x, labels = data.first(self._sequences, self.settings, size)
+            took, _, (loss, _) = self._clock.time(partial(self._steps.learn, x, labels))
             seconds += took
             got = {"loss": loss.detach()}
             case = self.settings.case(size)
@@ -155,8 +212,8 @@ class Training:
         """Train for one epoch; the clock starts and stops with the device idle."""
         self._clock.settle()
         start = time.perf_counter()
-        marks = _Split(self._clock.settle) if split else None
-        loss, accuracy = self._pass(_no_marks if marks is None else marks)
+        marks = Split(self._clock.settle) if split else None
+        loss, accuracy = self._steps.epoch(self._batches, no_marks if marks is None else marks)
         self._clock.settle()
         seconds = time.perf_counter() - start
         return Epoch(loss, accuracy, seconds, None if marks is None else marks.seconds)
@@ -187,45 +244,6 @@ class Training:
     def reset(self) -> None:
         """As it was before the first epoch."""
         self._restore(self._initial)
-
-    def _pass(self, mark: _Marks) -> tuple[float, float]:
-        kind = _OncePerEpoch if self.settings.metrics == "epoch" else _EveryStep
-        metrics = kind(self.settings.device)
-        device = self.settings.device
-        waiting = iter(self._batches)
-        while True:
-            batch = next(waiting, None)
-            mark("data")
-            if batch is None:
-                break
-            x, labels = batch[0].to(device), batch[1].to(device)
-            mark("copy")
-            found = self._call(x)
-            mark("forward")
-            loss = cross_entropy(found, labels)
-            mark("loss")
-            torch.autograd.backward(loss)
-            mark("backward")
-            self._optimizer.step()
-            self._optimizer.zero_grad(set_to_none=True)
-            mark("optimizer")
-            metrics.add(loss, found, labels)
-            mark("metrics")
-        result = metrics.result()
-        mark("metrics")
-        return result
-
-    def _step(self, x: Tensor, labels: Tensor) -> Tensor:
-        loss = cross_entropy(self._call(x), labels)
-        torch.autograd.backward(loss)
-        return loss
-
-    def _first(self, size: int) -> data.Batch:
-        """The first sequences of the training data, without touching the order of an epoch."""
-        values = self._sequences.values[:size]
-        x = values if self.settings.batch_first else values.transpose(0, 1).contiguous()
-        device = self.settings.device
-        return x.to(device), self._sequences.labels[:size].to(device)
 
     def _right(self, sequences: data.Sequences) -> Tensor:
         x = sequences.values.transpose(0, 1).contiguous().to(self.settings.device)

@@ -32,11 +32,11 @@ __all__ = ["layer_formula", "oracle_of_formula", "weight_names"]
 def oracle_of_formula(case: Case, data: Data) -> Expected:
     """What a case must give; see `rnnbench.implementations.reference.oracle`."""
     masks = masks_between_layers(case)
-    states = [f"{name}0" for name in case.states[: len(data.state)]]
+    states = [f"{name}0" for name in case.states[: len(data.states)]]
     names = ["x", *states, *weight_names(case)]
     outputs = ["output", *(f"{name}_n" for name in case.states)]
-    given = [_double(value) for value in (data.x, *data.state, *data.weights)]
-    cotangents = [_double(value) for value in (data.grad_output, *data.grad_state)]
+    given = [_double(value) for value in (data.x, *data.states, *data.weights)]
+    cotangents = [_double(value) for value in (data.grad_output, *data.grad_states)]
 
     def compute(how: Arithmetic, leaves: Sequence[Tensor], drops: Sequence[Tensor]) -> list[Tensor]:
         x, *others = [how.cast(leaf) for leaf in leaves]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +10,14 @@ import typer
 
 from rnnbench.errors import UserError
 from rnnbench.report.commands import Format, print_sentences, rendered
+from rnnbench.session import (
+    Session,
+    bar,
+    json_file,
+    picture_file,
+    write_json,
+    write_picture,
+)
 
 if TYPE_CHECKING:
     from rnnbench.classifier.settings import Settings
@@ -19,8 +26,6 @@ if TYPE_CHECKING:
     from rnnbench.lesson.variants import Effort, Outcome, Variant
 
 __all__ = ["register"]
-
-_PICTURES = (".png", ".svg")
 
 
 def register(app: typer.Typer) -> None:
@@ -158,8 +163,7 @@ def classifier(
         )
         for length in lengths
     ]
-    picture = None if plot is None else _picture(plot)
-    file = None if json_ is None else _file(json_)
+    picture, file = picture_file(plot), json_file(json_)
     with _Machine(python, device, timeout, no_lock=no_lock) as machine:
         settings = [machine.settled(one) for one in base]
         if variants:
@@ -167,49 +171,27 @@ def classifier(
             _print_variants(machine, groups, format)
         else:
             curves = _train(machine, settings[0], seeds, epochs)
-            _write(file, _trained(machine, curves))
+            write_json(file, _trained(machine, curves))
             _print_curves(machine, curves, format)
             if picture is not None:
                 _draw(picture, curves)
 
 
-class _Machine:
-    """The lock, the folder for compiled code and the Python, for as long as the command runs."""
+class _Machine(Session):
+    """The session, with the device that trains and how long an answer may take."""
 
     def __init__(
         self, python: str | None, device: str | None, timeout: float, *, no_lock: bool
     ) -> None:
-        from rnnbench.cases import DEFAULT_ENVIRONMENT
-        from rnnbench.measuring.options import parse_environments
-
-        given = [] if python is None else [f"{DEFAULT_ENVIRONMENT}={python}"]
-        self._python = parse_environments(given, "--python")[DEFAULT_ENVIRONMENT]
+        super().__init__("rnnbench classifier", python, no_lock=no_lock)
         self._device = device
         self._timeout = timeout
-        self._insist = not no_lock
-        self.environment: dict[str, Any] = {}
-        self.note: str | None = None
-
-    def __enter__(self) -> _Machine:
-        from rnnbench.measuring.lock import MachineLock
-        from rnnbench.measuring.scratch import Scratch
-
-        self._lock = MachineLock("rnnbench classifier", insist=self._insist, option="--no-lock")
-        self.note = self._lock.note
-        self._scratch = Scratch()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._scratch.remove()
-        self._lock.release()
 
     def start(self, number: int = 0) -> Trainer:
         """A fresh process; those of one run share what they compile."""
         from rnnbench.lesson.trainer import Trainer
 
-        trainer = Trainer(
-            self._python, self._scratch.folder, timeout=self._timeout, replicate=number
-        )
+        trainer = Trainer(self.python, self.folder, timeout=self._timeout, replicate=number)
         self.environment = trainer.environment
         return trainer
 
@@ -223,19 +205,6 @@ class _Machine:
         return dataclasses.replace(settings, device=self._device)
 
 
-@contextmanager
-def _bar(total: int, noun: str) -> Iterator[Callable[[float, str], None]]:
-    """A progress bar where there is a terminal; hears how many are done and what is."""
-    from rnnbench.measuring.progress import make_progress
-
-    progress = make_progress(noun=noun)
-    progress.start()
-    try:
-        yield lambda done, what: progress.update(done, total, what)
-    finally:
-        progress.stop()
-
-
 def _train(machine: _Machine, settings: Settings, seeds: int, epochs: int) -> list[Curve]:
     import dataclasses
 
@@ -243,7 +212,7 @@ def _train(machine: _Machine, settings: Settings, seeds: int, epochs: int) -> li
     from rnnbench.measuring.workers import CaseProblem
 
     curves: list[Curve] = []
-    with _bar(seeds * epochs, "epochs") as show, machine.start() as trainer:
+    with bar(seeds * epochs, "epochs") as show, machine.start() as trainer:
         for seed in range(settings.seed, settings.seed + seeds):
 
             def each(record: EpochRecord, seed: int = seed) -> None:
@@ -274,19 +243,19 @@ def _vary(
     groups: list[list[Outcome]] = []
 
     def keep(outcomes: list[Outcome]) -> None:
-        _write(file, _varied(machine, [*groups, outcomes], effort, complete=False))
+        write_json(file, _varied(machine, [*groups, outcomes], effort, complete=False))
 
     for one in settings:
-        with _bar(effort.processes, f"processes, length {one.seq_len},") as show:
+        with bar(effort.processes, f"processes, length {one.seq_len},") as show:
             groups.append(measure(one, chosen, effort, machine.start, show, keep))
-    _write(file, _varied(machine, groups, effort, complete=True))
+    write_json(file, _varied(machine, groups, effort, complete=True))
     return groups
 
 
 def _print_curves(machine: _Machine, curves: Sequence[Curve], format: Format) -> None:  # noqa: A002
     from rnnbench.lesson import tables
 
-    print_sentences([tables.about(curves[0].settings, machine.environment), *_notes(machine)])
+    print_sentences([tables.about(curves[0].settings, machine.environment), *machine.notes])
     if len(curves) == 1:
         typer.echo(rendered(tables.epochs_table(curves[0]), format))
         typer.echo(rendered(tables.parts_table(curves[0]), format))
@@ -305,29 +274,15 @@ def _print_variants(
 
     for outcomes in groups:
         base = outcomes[0].settings
-        print_sentences([tables.about(base, machine.environment), *_notes(machine)])
+        print_sentences([tables.about(base, machine.environment), *machine.notes])
         typer.echo(rendered(tables.variants_table(outcomes), format))
         print_sentences(tables.remarks(outcomes))
-
-
-def _notes(machine: _Machine) -> list[str]:
-    return [] if machine.note is None else [machine.note]
-
-
-def _header(machine: _Machine) -> dict[str, Any]:
-    from rnnbench import __version__
-
-    return {
-        "made_by": f"rnnbench {__version__}",
-        "environment": machine.environment,
-        "note": machine.note,
-    }
 
 
 def _trained(machine: _Machine, curves: Sequence[Curve]) -> dict[str, Any]:
     """The first training's columns, and all of them where there are several."""
     seeds = [curve.columns() for curve in curves] if len(curves) > 1 else []
-    return {**_header(machine), **curves[0].columns(), **({"seeds": seeds} if seeds else {})}
+    return {**machine.header(), **curves[0].columns(), **({"seeds": seeds} if seeds else {})}
 
 
 def _varied(
@@ -336,7 +291,7 @@ def _varied(
     import dataclasses
 
     return {
-        **_header(machine),
+        **machine.header(),
         "complete": complete,
         "effort": dataclasses.asdict(effort),
         "lengths": [
@@ -361,29 +316,11 @@ def _lengths(text: str, *, several: bool) -> list[int]:
     return list(dict.fromkeys(lengths))
 
 
-def _file(path: str) -> Path:
-    from rnnbench.report.outputs import check_output_file
-
-    return check_output_file(path, option="--json")
-
-
-def _picture(path: str) -> Path:
-    from rnnbench.report.outputs import check_output_file
-
-    file = check_output_file(path, option="--plot")
-    if file.suffix.lower() not in _PICTURES:
-        raise UserError(
-            f"--plot {path}: its ending names no picture; give {' or '.join(_PICTURES)}"
-        )
-    return file
-
-
 def _draw(file: Path, curves: Sequence[Curve]) -> None:
     import pandas as pd
 
     from rnnbench.lesson.curves import TARGET
     from rnnbench.report import plots
-    from rnnbench.report.outputs import write_file
 
     one = curves[0].settings
     which = f"seed {one.seed}" if len(curves) == 1 else f"{len(curves)} seeds"
@@ -398,15 +335,4 @@ def _draw(file: Path, curves: Sequence[Curve]) -> None:
         f"{one.learning_rate:g}, {one.device}. Loss and accuracy during an epoch are those of its "
         "steps, each before its own update.",
     )
-    svg = file.suffix.lower() == ".svg"
-    content = plots.on_paper(plots.svg_text(figure)).encode() if svg else plots.png_bytes(figure)
-    write_file(file, content)
-
-
-def _write(file: Path | None, document: dict[str, Any]) -> None:
-    import json
-
-    from rnnbench.report.outputs import write_file
-
-    if file is not None:
-        write_file(file, (json.dumps(document, indent=1, allow_nan=False) + "\n").encode())
+    write_picture(file, figure)

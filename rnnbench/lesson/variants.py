@@ -15,7 +15,7 @@ from itertools import islice
 from typing import Any
 
 from rnnbench.cases import builtin_implementations
-from rnnbench.classifier.settings import Settings
+from rnnbench.classifier.settings import ADVICE, PLAIN, Settings
 from rnnbench.errors import UserError
 from rnnbench.lesson.curves import TARGET, Reached
 from rnnbench.lesson.trainer import Trainer
@@ -45,31 +45,13 @@ class Variant:
 
 def variants() -> tuple[Variant, ...]:
     """All of them: the plain training, pieces of advice and their opposites, implementations."""
-    plain = {
-        "data": "prepared",
-        "metrics": "epoch",
-        "layout": "time_major",
-        "implementation": "nn_rnn",
-        "compile": False,
-    }
     return (
-        Variant(BASELINE, "tensors made once, metrics read once an epoch, nn_rnn", plain),
-        Variant(
-            "per_sample",
-            "a dataset that makes each sample's tensors, and a DataLoader",
-            {**plain, "data": "per_sample"},
-        ),
-        Variant(
-            "item_every_step",
-            "loss and accuracy read by .item() in every step",
-            {**plain, "metrics": "step"},
-        ),
-        Variant("batch_first", "batches of shape (B, T, 1)", {**plain, "layout": "batch_first"}),
-        Variant("compiled_model", "torch.compile of the whole model", {**plain, "compile": True}),
+        Variant(BASELINE, "tensors made once, metrics read once an epoch, nn_rnn", PLAIN),
+        *(Variant(each.name, each.meaning, {**PLAIN, **each.changes}) for each in ADVICE),
         *(
-            Variant(name, "in place of nn_rnn", {**plain, "implementation": name})
+            Variant(name, "in place of nn_rnn", {**PLAIN, "implementation": name})
             for name in builtin_implementations()
-            if name != plain["implementation"]
+            if name != PLAIN["implementation"]
         ),
     )
 

@@ -371,6 +371,8 @@ def result_of(run: CaseRun) -> dict[str, Any]:
         entry["rounds"] = [at, at + len(block["rounds"])]
         if block["device_rounds"]:
             entry["device_rounds"] = block["device_rounds"]
+        if block.get("parts"):  # a journal of an earlier version has none
+            entry["parts"] = block["parts"]
         at += len(block["rounds"])
         blocks.append(entry)
     compiled = run.prepared["compile"]

@@ -146,6 +146,11 @@ class ProcessWorker:
             raise
 
     def ask(self, op: str, timeout: float, **fields: Any) -> dict[str, Any]:
+        self.send(op, **fields)
+        return self.answer(timeout)
+
+    def send(self, op: str, **fields: Any) -> None:
+        """Send a request without waiting: others may be sent theirs before this one answers."""
         line = json.dumps({"op": op, **fields}) + "\n"
         assert self._process.stdin is not None
         try:
@@ -153,6 +158,9 @@ class ProcessWorker:
             self._process.stdin.flush()
         except BrokenPipeError:
             raise self._died() from None
+
+    def answer(self, timeout: float) -> dict[str, Any]:
+        """Wait for the answer to what was sent."""
         reply = json.loads(self._read_line(timeout))
         self.waited_cpu += max(0.0, reply["waited"]["cpu"] - self._spun)
         self.waited_wall += reply["waited"]["wall"]
@@ -209,10 +217,13 @@ class ProcessWorker:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
 
-    def close(self) -> None:
-        """Ask it to end, then end it."""
+    def close(self, *, at_once: bool = False) -> None:
+        """Ask it to end, then end it; ``at_once`` whatever it is doing."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
+        if at_once:
+            self._kill()
+            self._process.wait()
         if self._process.poll() is None:
             try:
                 self._process.stdin.write(b'{"op": "exit"}\n')

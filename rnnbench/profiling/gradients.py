@@ -82,9 +82,9 @@ def gradient_flow(case: Case) -> list[dict[str, Any]]:
         outputs = []
         for direction in range(case.directions):
             k = layer * case.directions + direction
-            state = [part[k].detach().double() for part in data.state]
+            state = [part[k].detach().double() for part in data.states]
             state = state or [inputs.new_zeros(shape) for _ in case.states]
-            cotangents = [part[k].double() for part in data.grad_state]
+            cotangents = [part[k].double() for part in data.grad_states]
             weights = [w.detach().double() for w in data.weights[parts * k : parts * (k + 1)]]
             run = inputs.flip(0) if direction else inputs
             norms = norms_through_time(step, run, state, [*weights, *no_bias], cotangents)

@@ -36,7 +36,18 @@ _PLANS = (
     _Plan(
         "fastest",
         "What is fastest here",
-        ("fastest", "comparison", "passes", "layouts", "variants", "lengths", "packing"),
+        (
+            "fastest",
+            "comparison",
+            "passes",
+            "layouts",
+            "variants",
+            "classifier",
+            "epoch",
+            "latency",
+            "lengths",
+            "packing",
+        ),
         (
             "overview",
             "winners",

@@ -28,6 +28,7 @@ from rnnbench.worker.memory import peak_bytes
 from rnnbench.worker.planted import Slowed
 from rnnbench.worker.ran import what_ran
 from rnnbench.worker.verification import Incorrect, verify, verify_step
+from rnnbench.worker.windows import Window, run_window
 from rnnbench.workloads import Data, Model, Workload, tensors_of, with_own_weights, workload
 
 __all__ = ["Bench", "why_no_device"]
@@ -62,6 +63,7 @@ class _Built:
     """One model of the current setting, shared by its passes."""
 
     implementation: Implementation
+    compiler: str
     model: Model
     warm_cache: bool
     build_seconds: float
@@ -80,6 +82,7 @@ class Bench:
         self._ground: Case | None = None
         self._settings: dict[Case, _Setting] = {}
         self._timed: dict[Case, Timed] = {}
+        self._profiled: dict[Case, Timed] = {}
         self._clocks: dict[str, Clock] = {}
         self._compiler_start: dict[str, float | None] = {}
         self._graphs_before_blocks: compilation.Graphs | None = None
@@ -111,7 +114,7 @@ class Bench:
         setting = self._enter(case)
         torch.set_num_threads(case.threads)
         found = implementations.registered()[case.implementation]
-        self.is_compiling = bool(found.compiler)
+        self.is_compiling = bool(_compiler_of(setting, found))
         built = setting.built.get(case.implementation) or self._build(setting, found, case)
         self._verify_outputs(setting, built, case)
         reason = self._verify_training(setting, built, case)
@@ -125,12 +128,13 @@ class Bench:
                 **self._verify_step(setting, built, case, timed),
             }
         clock = self._clock(case)
+        self._profiled[case] = setting.workload.profiled(case, timed)
         if self._planted:
             timed = Slowed(timed, self._planted)
         self._timed[case] = timed
         # Always: TorchScript specialises itself anew in the first calls of the very pass, which a
         # replicate that is told its iterations would otherwise make in its first timed block.
-        settled = calibrate(timed, clock)
+        settled = calibrate(timed, clock, setting.workload.resolutions)
         iterations = settled if iterations is None else iterations
         self.is_compiling = False
         return {
@@ -149,19 +153,19 @@ class Bench:
         """What runs when this case is timed, and the memory it takes, from two profiled calls."""
         torch.set_num_threads(case.threads)
         built = self._settings[case.setting].built[case.implementation]
-        timed, clock = self._timed[case], self._clock(case)
-        ran = what_ran(case, timed, clock, built.graphs, built.implementation.compiler)
+        timed, clock = self._profiled[case], self._clock(case)
+        ran = what_ran(case, timed, clock, built.graphs, built.compiler)
         return {**ran, "peak_bytes": peak_bytes(case, timed, clock)}
 
     def block(self, case: Case, seconds: float, iterations: int) -> Block:
         """Run one block of a prepared case."""
-        if self._graphs_before_blocks is None:
-            self._graphs_before_blocks = compilation.graphs_so_far()
-        if torch.get_num_threads() != case.threads:
-            torch.set_num_threads(case.threads)
         return run_block(
-            self._timed[case], self._clock(case), seconds=seconds, iterations=iterations
+            self._ready(case), self._clock(case), seconds=seconds, iterations=iterations
         )
+
+    def window(self, case: Case, start: float, end: float) -> Window:
+        """Call a prepared case on and on, while others may do so too; see `run_window`."""
+        return run_window(self._ready(case), start, end)
 
     def finish(self) -> int:
         """Drop the cases of the group, keep its settings; returns graphs compiled in its blocks.
@@ -170,7 +174,16 @@ class Bench:
         """
         before, self._graphs_before_blocks = self._graphs_before_blocks, None
         self._timed.clear()
+        self._profiled.clear()
         return 0 if before is None else compilation.graphs_so_far().since(before).unique
+
+    def _ready(self, case: Case) -> Timed:
+        """A prepared case with its threads."""
+        if self._graphs_before_blocks is None:
+            self._graphs_before_blocks = compilation.graphs_so_far()
+        if torch.get_num_threads() != case.threads:
+            torch.set_num_threads(case.threads)
+        return self._timed[case]
 
     def _enter(self, case: Case) -> _Setting:
         """The case's setting; the first of another ground drops all that the last one held."""
@@ -190,6 +203,7 @@ class Bench:
 
     def _leave(self) -> None:
         self._timed.clear()
+        self._profiled.clear()
         self._settings.clear()
         self._padding.clear()
         self._ground = None
@@ -204,9 +218,9 @@ class Bench:
         return self._clocks[case.device]
 
     def _build(self, setting: _Setting, found: Implementation, case: Case) -> _Built:
-        warm = False
-        if found.compiler:
-            if found.compiler == "inductor":
+        warm, compiler = False, _compiler_of(setting, found)
+        if compiler:
+            if compiler == "inductor":
                 self.start_compiler(case.device)
             warm = compilation.use_cache(self._cache, f"{found.name} {case.setting.id}")
         self._padding.append(torch.empty(random.randrange(1, _MOST_PADDING)))
@@ -214,7 +228,7 @@ class Bench:
         before = compilation.graphs_so_far()
         start = time.perf_counter()
         model = setting.workload.model(case, found, data)
-        built = _Built(found, model, warm, time.perf_counter() - start, before)
+        built = _Built(found, compiler, model, warm, time.perf_counter() - start, before)
         setting.built[case.implementation] = built
         return built
 
@@ -222,7 +236,7 @@ class Bench:
         if "inference" in built.verified:
             return
         inference = dataclasses.replace(case, pass_="inference")
-        timed = setting.workload.timed(inference, built.model)
+        timed = _verified(setting, inference, built.model)
         clock = self._clock(case)
         with timed.context():
             fix_masks(case)
@@ -249,7 +263,7 @@ class Bench:
         if reason is not None:
             return reason
         names = built.model.names
-        timed = setting.workload.timed(dataclasses.replace(case, pass_="backward"), built.model)
+        timed = _verified(setting, dataclasses.replace(case, pass_="backward"), built.model)
         clock = self._clock(case)
         try:
             with timed.context():
@@ -276,6 +290,7 @@ class Bench:
         self, setting: _Setting, built: _Built, case: Case, timed: Any
     ) -> dict[str, float]:
         """Check one step of the optimizer at a rate that can be seen, and undo it."""
+        timed = setting.workload.verified(case, timed)
         weights = built.model.parameters
         before = [weight.detach().clone() for weight in weights]
         timed_optimizer = timed.optimizer
@@ -302,12 +317,12 @@ class Bench:
     def _note_graphs(self, built: _Built) -> None:
         graphs = compilation.graphs_so_far().since(built.before)
         # TorchScript and ahead-of-time compilation have no frames that could be traced or broken.
-        if built.implementation.compiler == "inductor" and graphs.frames:
+        if built.compiler == "inductor" and graphs.frames:
             built.graphs = graphs
 
     def _compile_record(self, built: _Built, case: Case) -> dict[str, Any] | None:
         """Seconds until the pass could first be used, with what its compilation was worth."""
-        if not built.implementation.compiler:
+        if not built.compiler:
             return None
         calls = {
             "inference": ("inference",),
@@ -322,14 +337,22 @@ class Bench:
                 "build": built.build_seconds,
                 **{call: built.first_calls[call] for call in calls},
             },
-            "compiler": built.implementation.compiler,
+            "compiler": built.compiler,
             "warm_cache": built.warm_cache,
             "compiler_start": (
-                self._compiler_start[case.device]
-                if built.implementation.compiler == "inductor"
-                else None
+                self._compiler_start[case.device] if built.compiler == "inductor" else None
             ),
         }
+
+
+def _compiler_of(setting: _Setting, found: Implementation) -> str:
+    """What compiles, of the layer or around it."""
+    return found.compiler or setting.workload.compiler
+
+
+def _verified(setting: _Setting, case: Case, model: Model) -> Timed:
+    """The pass by which a model is verified."""
+    return setting.workload.verified(case, setting.workload.timed(case, model))
 
 
 def _unsupported(case: Case, found: Implementation, *, some_pass: bool = False) -> str | None:

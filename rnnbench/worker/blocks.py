@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
@@ -12,13 +12,14 @@ from typing import Any, Protocol
 
 from rnnbench.worker.clocks import Clock
 
-__all__ = ["Block", "Timed", "calibrate", "run_block"]
+__all__ = ["RESOLUTIONS_PER_ROUND", "Block", "Parts", "Timed", "calibrate", "run_block"]
 
-_RESOLUTIONS_PER_ROUND = 100
+RESOLUTIONS_PER_ROUND = 100
 """A round lasts at least this many steps of the clock, so that a step is at most 1 % of it."""
 
-_SURELY = 10 * _RESOLUTIONS_PER_ROUND
-"""Beyond this many steps a call is long enough, however cold it was when it was seen."""
+_SURELY = 10
+"""A call that is so many times as long as a round must be is long enough, however cold it was when
+it was seen."""
 
 _WARMUP_ROUNDS = 4
 _WARMUP_SECONDS = 0.01
@@ -41,7 +42,17 @@ class Timed(Protocol):
         """Build what one call needs, outside the timed region."""
 
     def run(self, prepared: Any) -> Any:
-        """What is timed; returns whatever must not be freed in the timed region."""
+        """What is timed; returns whatever must not be freed in the timed region.
+
+        `Parts` among it say that the call has timed its own parts.
+        """
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Seconds of each part of a call by name, in their order, as the call itself has timed them."""
+
+    seconds: Mapping[str, float]
 
 
 @dataclass
@@ -57,15 +68,23 @@ class Block:
     warmup: list[float] = field(default_factory=list)
     rounds: list[float] = field(default_factory=list)
     device_rounds: list[float] = field(default_factory=list)
+    parts: dict[str, list[float]] = field(default_factory=dict)
 
 
-def _one_round(timed: Timed, clock: Clock, iterations: int) -> tuple[float, float | None]:
+_Round = tuple[float, float | None, Mapping[str, float]]
+"""Seconds per call by the wall clock, by the device's, and of each part of a call."""
+
+_NO_PARTS: Mapping[str, float] = {}
+
+
+def _one_round(timed: Timed, clock: Clock, iterations: int) -> _Round:
     if iterations == 1:
         prepared = timed.prepare()
         wall, device, result = clock.time(partial(timed.run, prepared))
+        parts = result.seconds if isinstance(result, Parts) else _NO_PARTS
         # The outputs, and with them the graph, are freed here: after the clock has stopped.
         del result, prepared
-        return wall, device
+        return wall, device, parts
     waiting = [timed.prepare() for _ in range(iterations)]
     results: list[Any] = [None] * iterations
 
@@ -74,22 +93,29 @@ def _one_round(timed: Timed, clock: Clock, iterations: int) -> tuple[float, floa
             results[index] = timed.run(waiting[index])
 
     wall, device, _ = clock.time(call)
-    return wall / iterations, None if device is None else device / iterations
+    device = None if device is None else device / iterations
+    return wall / iterations, device, _mean_parts(results)
 
 
-def calibrate(timed: Timed, clock: Clock) -> int:
-    """How many calls make a round that the clock can tell from its own resolution."""
-    iterations = 1
+def _mean_parts(results: list[Any]) -> Mapping[str, float]:
+    told = [result.seconds for result in results if isinstance(result, Parts)]
+    if not told:
+        return _NO_PARTS
+    return {name: sum(each[name] for each in told) / len(told) for name in told[0]}
+
+
+def calibrate(timed: Timed, clock: Clock, resolutions: int = RESOLUTIONS_PER_ROUND) -> int:
+    """How many calls make a round of at least so many steps of the clock."""
+    iterations, least = 1, resolutions * clock.resolution
     with timed.context():
         # Most calls are far longer than that, and then two of them, the first one cold, show it.
-        if min(_one_round(timed, clock, 1)[0] for _ in range(2)) > _SURELY * clock.resolution:
+        if min(_one_round(timed, clock, 1)[0] for _ in range(2)) > _SURELY * least:
             return 1
         for _ in range(2):
             seconds = min(_one_round(timed, clock, iterations)[0] for _ in range(3))
             # A round that the clock cannot see at all is taken for one of its steps.
             seconds = max(seconds, clock.resolution / iterations)
-            needed = _RESOLUTIONS_PER_ROUND * clock.resolution / seconds
-            iterations = max(iterations, math.ceil(needed))
+            iterations = max(iterations, math.ceil(least / seconds))
     return iterations
 
 
@@ -117,10 +143,12 @@ def run_block(
                 continue
             if elapsed >= seconds and len(block.rounds) >= _KEPT_ROUNDS:
                 break
-            wall, device = _one_round(timed, clock, iterations)
+            wall, device, parts = _one_round(timed, clock, iterations)
             block.rounds.append(wall)
             if device is not None:
                 block.device_rounds.append(device)
+            for name, part in parts.items():
+                block.parts.setdefault(name, []).append(part)
     clock.settle()
     block.seconds = monotonic() - block.start
     return block

@@ -17,26 +17,26 @@ __all__ = ["Data", "make_data"]
 class Data:
     """What a layer gets; shapes as in ``rnnbench.implementations``.
 
-    ``state`` holds the initial states in the order of ``case.states``, and nothing where they are
-    zero. ``grad_output`` and ``grad_state`` are the gradients of a loss with respect to the
+    ``states`` holds the initial states in the order of ``case.states``, and nothing where they are
+    zero. ``grad_output`` and ``grad_states`` are the gradients of a loss with respect to the
     outputs, ∂loss/∂output and ∂loss/∂(each final state), which the backward pass starts from.
     """
 
     weights: tuple[Tensor, ...]
     x: Tensor
-    state: tuple[Tensor, ...]
+    states: tuple[Tensor, ...]
     grad_output: Tensor
-    grad_state: tuple[Tensor, ...]
+    grad_states: tuple[Tensor, ...]
 
     @property
     def h0(self) -> Tensor:
         """The initial hidden state of a case that is given one."""
-        return self.state[0]
+        return self.states[0]
 
     @property
     def grad_h_n(self) -> Tensor:
         """∂loss/∂h_n."""
-        return self.grad_state[0]
+        return self.grad_states[0]
 
 
 def make_data(case: Case) -> Data:
@@ -74,10 +74,10 @@ def make_data(case: Case) -> Data:
     x = place(normal(steps, batch, case.input_size))
     grad_output = place(normal(steps, batch, features) / (steps * batch))
     shape = (case.num_layers * case.directions, batch, case.hidden_size)
-    state, grad_state = [], []
+    states, grad_states = [], []
     for _ in case.states:
-        state.append(place(normal(*shape)).requires_grad_())
-        grad_state.append(place(normal(*shape) / batch))
+        states.append(place(normal(*shape)).requires_grad_())
+        grad_states.append(place(normal(*shape) / batch))
     if case.batch_first:
         x, grad_output = x.transpose(0, 1), grad_output.transpose(0, 1).contiguous()
         if case.layout == "batch_first":
@@ -85,7 +85,7 @@ def make_data(case: Case) -> Data:
     return Data(
         weights=tuple(place(w).requires_grad_() for w in weights),
         x=x.requires_grad_() if x.is_leaf else x.detach().requires_grad_(),
-        state=tuple(state) if case.initial_state == "given" else (),
+        states=tuple(states) if case.initial_state == "given" else (),
         grad_output=grad_output,
-        grad_state=tuple(grad_state),
+        grad_states=tuple(grad_states),
     )

@@ -6,6 +6,7 @@ The same object serves a worker process (``pipe.py``) and ``--rnn-in-process``.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import gc
 import importlib.util
 import os
@@ -46,6 +47,7 @@ class Server:
             "prepare": self._prepare,
             "describe": self._describe,
             "block": self._block,
+            "window": self._window,
             "finish": self._finish,
         }
 
@@ -122,9 +124,7 @@ class Server:
 
     def _block(self, request: dict[str, Any]) -> dict[str, Any]:
         case = Case.from_columns(request["case"])
-        if request["cores"] and self._bound != (request["cores"], case.threads):
-            self._cores = bind_threads(request["cores"], case.threads)
-            self._bound = (request["cores"], case.threads)
+        self._bind(request["cores"], case)
         block = self.bench.block(case, request["seconds"], request["iterations"])
         return {
             "start": block.start,
@@ -133,7 +133,20 @@ class Server:
             "warmup": block.warmup,
             "rounds": block.rounds,
             "device_rounds": block.device_rounds,
+            "parts": block.parts,
         }
+
+    def _window(self, request: dict[str, Any]) -> dict[str, Any]:
+        case = Case.from_columns(request["case"])
+        self._bind(request["cores"], case)
+        window = self.bench.window(case, request["start"], request["end"])
+        return {"cores": self._cores, **dataclasses.asdict(window)}
+
+    def _bind(self, cores: list[int], case: Case) -> None:
+        """Have the case's threads on these cores, unless they are there from the last time."""
+        if cores and self._bound != (cores, case.threads):
+            self._cores = bind_threads(cores, case.threads)
+            self._bound = (cores, case.threads)
 
     def _finish(self, request: dict[str, Any]) -> dict[str, Any]:
         return {"recompilations": self.bench.finish()}

@@ -65,6 +65,13 @@ class Workload(Protocol):
     passes: tuple[str, ...]
     """Those that it has, of `rnnbench.schema.PASSES`."""
 
+    compiler: str
+    """What it compiles around the layer, as `Implementation.compiler` says it; empty: nothing."""
+
+    resolutions: int
+    """A round lasts at least so many steps of the clock. With fewer of them than usual, rounds of
+    one call each are had also of short calls, for those whose spread over calls counts."""
+
     def unsupported(self, case: Case, implementation: Implementation) -> str | None:
         """Why an implementation that can do the layer cannot do this with it, or None."""
 
@@ -78,7 +85,16 @@ class Workload(Protocol):
         """Build the computation; one model serves all passes of a setting."""
 
     def timed(self, case: Case, model: Model) -> Timed:
-        """The pass of a case, ready to be verified, profiled and timed."""
+        """The pass of a case, ready to be timed."""
+
+    def verified(self, case: Case, timed: Timed) -> Timed:
+        """A pass whose one call gives what the oracle says, made of the very calls of ``timed``.
+
+        That is ``timed`` itself wherever each of its calls stands for itself.
+        """
+
+    def profiled(self, case: Case, timed: Timed) -> Timed:
+        """What is profiled in place of ``timed``: itself, or one of many equal parts of a call."""
 
 
 def workload(name: str) -> Workload:

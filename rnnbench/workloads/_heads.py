@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -13,12 +13,10 @@ from rnnbench.cases import Case
 from rnnbench.forms import CLASSES
 from rnnbench.implementations import Implementation
 from rnnbench.implementations._formulas import layer_formula
-from rnnbench.schema import PASSES
 from rnnbench.worker.arithmetic import Arithmetic
-from rnnbench.worker.blocks import Timed
 from rnnbench.worker.expected import Expected
-from rnnbench.workloads import Model, Outputs
-from rnnbench.workloads._passes import make_timed
+from rnnbench.workloads import Model
+from rnnbench.workloads._forms import Form, own_weights, with_loss
 from rnnbench.workloads._recurrent import (
     Draw,
     Recurrent,
@@ -39,8 +37,6 @@ __all__ = [
     "cross_entropy_formula",
     "labelled",
     "loss_of",
-    "ones_like_loss",
-    "own_weights",
 ]
 
 HEAD = ("head.weight", "head.bias")
@@ -95,24 +91,12 @@ def cross_entropy_formula(
     return -how.mean(chosen if valid is None else chosen[valid])
 
 
-def own_weights(layer: object, given: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """The weights that a layer computes with: those that it lists, else the given ones."""
-    return tuple(getattr(layer, "weights", given))
-
-
-def ones_like_loss(like: Tensor) -> tuple[Tensor]:
-    """The gradient of a loss with respect to itself."""
-    return (torch.ones((), dtype=like.dtype, device=like.device),)
-
-
-class Classifier:
+class Classifier(Form):
     """A form that labels sequences or steps by a head on the layer's output.
 
     ``take`` picks what the head is applied to from the output and the final states, in a model;
     ``take_formula`` does so in the oracle, where the output is always (T, B, D H).
     """
-
-    passes: tuple[str, ...] = PASSES
 
     def __init__(
         self,
@@ -165,19 +149,10 @@ class Classifier:
             output, final = called(layer, data.x, data.states)
             return linear(self._take(case, output, final), *head)
 
-        def forward() -> Outputs:
-            found = logits()
-            return loss_of(found, data.labels), found
-
-        return Model(
-            forward=forward,
-            names=("loss", "logits"),
-            infer=lambda: (logits(),),
-            inferred=("logits",),
-            inputs=(data.x, *data.states),
-            parameters=(*own_weights(layer, given), *head),
-            cotangents=ones_like_loss(data.x),
+        return with_loss(
+            logits,
+            lambda found: loss_of(found, data.labels),
+            "logits",
+            (data.x, *data.states),
+            (*own_weights(layer, given), *head),
         )
-
-    def timed(self, case: Case, model: Model) -> Timed:
-        return make_timed(case, model)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-__all__ = ["CLIPPED_ADAM", "SGD", "Moved", "Rule", "optimizer_for"]
+__all__ = ["ADAM", "CLIPPED_ADAM", "SGD", "Moved", "Rule", "optimizer_for"]
 
 _MOST_NORM = 0.01
 """Norm that gradients are clipped to. Gradients of a mean loss at the weights' initial values have
@@ -56,6 +56,11 @@ def _adam(weights: Sequence[Tensor], learning_rate: float) -> torch.optim.Optimi
     return _fused(torch.optim.Adam, weights, learning_rate)
 
 
+def _plain_adam(weights: Sequence[Tensor], learning_rate: float) -> torch.optim.Optimizer:
+    """Adam as a course writes it: whatever PyTorch takes where nothing is said."""
+    return torch.optim.Adam(list(weights), lr=learning_rate)
+
+
 def _fused(
     kind: Callable[..., torch.optim.Optimizer], weights: Sequence[Tensor], learning_rate: float
 ) -> torch.optim.Optimizer:
@@ -91,32 +96,47 @@ def _moved_by_clipped_adam(
     certainty: float,
     unit: float,
 ) -> list[Moved]:
-    """Clip, g' = g min(1, c / (|g| + ε)) over all weights together, then take Adam's first step.
-
-    With m = (1-β₁) g' and v = (1-β₂) g'² corrected for their start at 0, the change is
-    -rate g' / (|g'| + ε): it grows with g' everywhere, so that what an error of g' makes of it is
-    seen at the two ends of the error. Near g' = 0 the sign alone decides.
-    """
+    """Clip, g' = g min(1, c / (|g| + ε)) over all weights together, then take Adam's first step."""
     norm = float(torch.stack([gradient.square().sum() for gradient in gradients]).sum().sqrt())
     error = float(torch.stack([d.square().sum() for d in deviations]).sum().sqrt())
     scale = min(1.0, _MOST_NORM / (norm + _NORM_EPSILON))
     relative = error / norm if norm else 0.0
 
+    clipped, doubts = [], []
+    for gradient, deviation in zip(gradients, deviations, strict=True):
+        clipped.append(scale * gradient)
+        doubts.append(scale * (deviation + (relative + _ROUNDINGS * unit) * gradient.abs()))
+    return _moved_by_adam(clipped, doubts, rate, certainty, unit)
+
+
+def _moved_by_adam(
+    gradients: Sequence[Tensor],
+    deviations: Sequence[Tensor],
+    rate: float,
+    certainty: float,
+    unit: float,
+) -> list[Moved]:
+    """Adam's first step, with m = (1-β₁) g and v = (1-β₂) g² corrected for their start at 0.
+
+    The change is -rate g / (|g| + ε): it grows with g everywhere, so that what an error of g makes
+    of it is seen at the two ends of the largest error that g may have, a rounding of its largest
+    entry included (`rnnbench.worker.verification`). Near g = 0 the sign alone decides.
+    """
+
     def change(gradient: Tensor) -> Tensor:
         return -rate * gradient / (gradient.abs() + _EPSILON)
 
     found = []
-    for gradient, deviation in zip(gradients, deviations, strict=True):
-        clipped = scale * gradient
-        doubt = scale * (deviation + (relative + _ROUNDINGS * unit) * gradient.abs())
-        exact = change(clipped)
+    for gradient, doubt in zip(gradients, deviations, strict=True):
+        exact = change(gradient)
+        reach = certainty * doubt + unit * gradient.abs().max()
         off = torch.maximum(
-            (change(clipped - certainty * doubt) - exact).abs(),
-            (change(clipped + certainty * doubt) - exact).abs(),
+            (change(gradient - reach) - exact).abs(), (change(gradient + reach) - exact).abs()
         )
-        found.append(Moved(clipped, doubt, exact, off / certainty + _ROUNDINGS * unit * rate))
+        found.append(Moved(gradient, doubt, exact, off / certainty + _ROUNDINGS * unit * rate))
     return found
 
 
 SGD = Rule(optimizer_for, _moved_by_sgd)
+ADAM = Rule(_plain_adam, _moved_by_adam)
 CLIPPED_ADAM = Rule(_adam, _moved_by_clipped_adam, _MOST_NORM)

@@ -83,13 +83,13 @@ def ragged_data(case: Case) -> Ragged:
     data = make_data(case)
     lengths = torch.tensor(valid_lengths(case))
     behind = _behind(case.seq_len, lengths.to(data.x.device))
-    refuse_bad(case.workload, inputs=(data.x, *data.state))
+    refuse_bad(case.workload, inputs=(data.x, *data.states))
     return Ragged(
         data.weights,
         data.x.detach().masked_fill(behind, 0).requires_grad_(),
-        data.state,
+        data.states,
         data.grad_output.masked_fill(behind, 0),
-        last_state(case, data.grad_state),
+        last_state(case, data.grad_states),
         lengths,
     )
 

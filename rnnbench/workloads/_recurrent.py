@@ -49,7 +49,7 @@ class Recurrent:
     def of(cls, case: Case) -> Recurrent:
         """The data that the bare layer gets for the case."""
         data = make_data(case)
-        return cls(data.weights, data.x, data.state)
+        return cls(data.weights, data.x, data.states)
 
 
 class Draw:

@@ -35,14 +35,12 @@ from rnnbench.cases import Case
 from rnnbench.forms import PADDING, START, VOCABULARY, source_lengths, target_lengths, target_steps
 from rnnbench.implementations import Implementation
 from rnnbench.implementations._formulas import layer_formula
-from rnnbench.schema import PASSES
 from rnnbench.worker.arithmetic import Arithmetic, expected_of_formula
-from rnnbench.worker.blocks import Timed
 from rnnbench.worker.expected import Expected
 from rnnbench.worker.verification import SAFETY
 from rnnbench.workloads import Model, Outputs
-from rnnbench.workloads._heads import HEAD, cross_entropy_formula, ones_like_loss, own_weights
-from rnnbench.workloads._passes import make_timed
+from rnnbench.workloads._forms import Form, own_weights, with_loss, without_loss
+from rnnbench.workloads._heads import HEAD, cross_entropy_formula
 from rnnbench.workloads._recurrent import (
     Draw,
     Recurrent,
@@ -210,10 +208,8 @@ class _Layers:
         return linear(torch.cat((output, context), -1), *self.head), states
 
 
-class _EncoderDecoder:
+class _EncoderDecoder(Form):
     """Taught by the targets."""
-
-    passes: tuple[str, ...] = PASSES
 
     def unsupported(self, case: Case, implementation: Implementation) -> str | None:
         return why_not_formed(case, one_direction=True)
@@ -245,22 +241,13 @@ class _EncoderDecoder:
             memory, states = layers.encoded()
             return layers.decoded(data.tokens, states, memory)[0]
 
-        def forward() -> Outputs:
-            found = logits()
-            return loss_of_targets(found, data.targets), found
-
-        return Model(
-            forward=forward,
-            names=("loss", "logits"),
-            infer=lambda: (logits(),),
-            inferred=("logits",),
-            inputs=(data.x, *data.states),
-            parameters=layers.parameters,
-            cotangents=ones_like_loss(data.x),
+        return with_loss(
+            logits,
+            lambda found: loss_of_targets(found, data.targets),
+            "logits",
+            (data.x, *data.states),
+            layers.parameters,
         )
-
-    def timed(self, case: Case, model: Model) -> Timed:
-        return make_timed(case, model)
 
 
 class _Greedy(_EncoderDecoder):
@@ -305,15 +292,7 @@ class _Greedy(_EncoderDecoder):
                 tokens.append(token)
             return (torch.cat(tokens, dim),)
 
-        return Model(
-            forward=infer,
-            names=("tokens",),
-            infer=infer,
-            inferred=("tokens",),
-            inputs=(data.x, *data.states),
-            parameters=layers.parameters,
-            cotangents=(),
-        )
+        return without_loss(infer, ("tokens",), (data.x, *data.states), layers.parameters)
 
 
 def _greedy_tokens(case: Case, formula: _Formula) -> Tensor:

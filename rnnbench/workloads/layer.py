@@ -8,13 +8,11 @@ from __future__ import annotations
 from rnnbench.cases import Case
 from rnnbench.implementations import Implementation, Layer
 from rnnbench.implementations.reference import oracle
-from rnnbench.schema import PASSES
-from rnnbench.worker.blocks import Timed
 from rnnbench.worker.data import Data, make_data
 from rnnbench.worker.expected import Expected
 from rnnbench.worker.masks import inferred_name
 from rnnbench.workloads import Model, Outputs
-from rnnbench.workloads._passes import make_timed
+from rnnbench.workloads._forms import Form
 from rnnbench.workloads._ragged import (
     Ragged,
     ragged_data,
@@ -28,9 +26,7 @@ __all__ = ["WORKLOAD", "model_of"]
 _OUTPUTS = ("output", "h_n", "c_n")
 
 
-class _LayerWorkload:
-    passes = PASSES
-
+class _LayerWorkload(Form):
     def unsupported(self, case: Case, implementation: Implementation) -> str | None:
         return why_not_ragged(case) if _is_ragged(case) else None
 
@@ -45,9 +41,6 @@ class _LayerWorkload:
             return ragged_model(case, implementation, data)
         return model_of(implementation.build(case, data.weights), data, drops=case.dropout > 0)
 
-    def timed(self, case: Case, model: Model) -> Timed:
-        return make_timed(case, model)
-
 
 def _is_ragged(case: Case) -> bool:
     return case.lengths != "full"
@@ -55,8 +48,8 @@ def _is_ragged(case: Case) -> bool:
 
 def model_of(layer: Layer, data: Data, *, drops: bool = False) -> Model:
     """The layer by itself, called with its data; ``drops`` says that it has dropout."""
-    inputs = (data.x, *data.state)
-    names = _OUTPUTS[: 1 + len(data.grad_state)]
+    inputs = (data.x, *data.states)
+    names = _OUTPUTS[: 1 + len(data.grad_states)]
 
     def call() -> Outputs:
         return layer(*inputs)
@@ -68,7 +61,7 @@ def model_of(layer: Layer, data: Data, *, drops: bool = False) -> Model:
         inferred=tuple(map(inferred_name, names)) if drops else names,
         inputs=inputs,
         parameters=tuple(getattr(layer, "weights", data.weights)),
-        cotangents=(data.grad_output, *data.grad_state),
+        cotangents=(data.grad_output, *data.grad_states),
     )
 
 

@@ -29,14 +29,12 @@ from rnnbench.cases import Case
 from rnnbench.forms import stop_lengths
 from rnnbench.implementations import Implementation
 from rnnbench.implementations._formulas import layer_formula
-from rnnbench.schema import PASSES
 from rnnbench.worker.arithmetic import Arithmetic, Results, expected_of_formula
-from rnnbench.worker.blocks import Timed
 from rnnbench.worker.expected import Expected
 from rnnbench.worker.verification import SAFETY
 from rnnbench.workloads import Model, Outputs
-from rnnbench.workloads._heads import HEAD, ones_like_loss, own_weights
-from rnnbench.workloads._passes import make_timed
+from rnnbench.workloads._forms import Form, own_weights, with_loss, without_loss
+from rnnbench.workloads._heads import HEAD
 from rnnbench.workloads._recurrent import (
     Draw,
     Recurrent,
@@ -105,10 +103,8 @@ def _unrolled(
     return torch.stack(ys), torch.stack(hs)
 
 
-class _OneToMany:
+class _OneToMany(Form):
     """Both variants; what they share is how a step is made."""
-
-    passes: tuple[str, ...] = PASSES
 
     def unsupported(self, case: Case, implementation: Implementation) -> str | None:
         if case.layout == "batch_first_view":
@@ -148,22 +144,13 @@ class _OneToMany:
                 ys.append(y)
             return torch.stack(ys, dim)
 
-        def forward() -> Outputs:
-            found = sequence()
-            return mse_loss(found, data.targets), found
-
-        return Model(
-            forward=forward,
-            names=("loss", "sequence"),
-            infer=lambda: (sequence(),),
-            inferred=("sequence",),
-            inputs=(data.x, *data.states),
-            parameters=(*own_weights(layer, given), *head),
-            cotangents=ones_like_loss(data.x),
+        return with_loss(
+            sequence,
+            lambda found: mse_loss(found, data.targets),
+            "sequence",
+            (data.x, *data.states),
+            (*own_weights(layer, given), *head),
         )
-
-    def timed(self, case: Case, model: Model) -> Timed:
-        return make_timed(case, model)
 
 
 class _Stop(_OneToMany):
@@ -230,14 +217,11 @@ class _Stop(_OneToMany):
                     break
             return torch.stack(ys, dim), lengths
 
-        return Model(
-            forward=infer,
-            names=("sequence", "lengths"),
-            infer=infer,
-            inferred=("sequence", "lengths"),
-            inputs=(data.x, *data.states),
-            parameters=(*own_weights(layer, given), *head, *halt),
-            cotangents=(),
+        return without_loss(
+            infer,
+            ("sequence", "lengths"),
+            (data.x, *data.states),
+            (*own_weights(layer, given), *head, *halt),
         )
 
 

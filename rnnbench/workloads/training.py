@@ -34,14 +34,13 @@ from rnnbench.worker.arithmetic import Arithmetic
 from rnnbench.worker.blocks import Timed
 from rnnbench.worker.expected import Expected
 from rnnbench.workloads import Model, Outputs
+from rnnbench.workloads._forms import ones_like_loss, own_weights
 from rnnbench.workloads._heads import (
     HEAD,
     Classifier,
     Labelled,
     cross_entropy_formula,
     loss_of,
-    ones_like_loss,
-    own_weights,
 )
 from rnnbench.workloads._optimizers import CLIPPED_ADAM
 from rnnbench.workloads._passes import TrainingStep, make_timed

@@ -62,8 +62,8 @@ def module_of(case: Case, data: Data) -> torch.nn.Module:
 
 def outputs_of(case: Case, data: Data, module: torch.nn.Module) -> list[torch.Tensor]:
     fix_masks(case)
-    pair = data.state if case.cell == "lstm" else data.state[0] if data.state else None
-    output, final = module(data.x, pair) if data.state else module(data.x)
+    pair = data.states if case.cell == "lstm" else data.states[0] if data.states else None
+    output, final = module(data.x, pair) if data.states else module(data.x)
     return [output, *(final if case.cell == "lstm" else (final,))]
 
 
@@ -75,8 +75,8 @@ def test_agrees_with_torch_nn_and_autograd(case):
     outputs = outputs_of(case, data, module)
     gradients = torch.autograd.grad(
         outputs,
-        [data.x, *data.state, *module.parameters()],
-        [data.grad_output, *data.grad_state],
+        [data.x, *data.states, *module.parameters()],
+        [data.grad_output, *data.grad_states],
     )
     expected = oracle_of_formula(case, data)
     names = ["output", *(f"{state}_n" for state in case.states)]
@@ -109,8 +109,8 @@ def test_agrees_with_torch_nn_for_a_long_sequence(cell):
     outputs = outputs_of(case, data, module)
     gradients = torch.autograd.grad(
         outputs,
-        [data.x, *data.state, *module.parameters()],
-        [data.grad_output, *data.grad_state],
+        [data.x, *data.states, *module.parameters()],
+        [data.grad_output, *data.grad_states],
     )
     expected = oracle(case, data)
     mine = [*expected.outputs.values(), *expected.gradients.values()]
@@ -144,15 +144,15 @@ def test_gradients_agree_with_finite_differences(cell, layout, options):
     )
     data = make_data(case)
     gradients = list(oracle_of_formula(case, data).gradients.values())
-    leaves = [data.x, *data.state, *data.weights]
-    states = len(data.state)
+    leaves = [data.x, *data.states, *data.weights]
+    states = len(data.states)
     outputs = ["output", *(f"{state}_n" for state in case.states)]
-    cotangents = [data.grad_output, *data.grad_state]
+    cotangents = [data.grad_output, *data.grad_states]
 
     def loss(changed: int, leaf: torch.Tensor) -> float:
         now = [leaf if k == changed else old for k, old in enumerate(leaves)]
         moved = dataclasses.replace(
-            data, x=now[0], state=tuple(now[1 : 1 + states]), weights=tuple(now[1 + states :])
+            data, x=now[0], states=tuple(now[1 : 1 + states]), weights=tuple(now[1 + states :])
         )
         found = oracle_of_formula(case, moved).outputs
         return sum(

@@ -89,7 +89,7 @@ def test_gradients_agree_with_finite_differences(cell, bidirectional, layout):
 
     def loss(changed: int, leaf: torch.Tensor) -> float:
         now = [leaf if k == changed else old for k, old in enumerate(leaves)]
-        moved = dataclasses.replace(data, x=now[0], state=(now[1],), weights=tuple(now[2:]))
+        moved = dataclasses.replace(data, x=now[0], states=(now[1],), weights=tuple(now[2:]))
         expected = oracle(case, moved)
         total = (expected.outputs["output"] * data.grad_output).sum() + (
             expected.outputs["h_n"] * data.grad_h_n

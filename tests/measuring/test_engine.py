@@ -623,6 +623,17 @@ class TestResult:
         (told,) = result_of(run)["blocks"]
         assert told["device_rounds"] == [0.5, 1.5]
         assert told["rounds"] == [0, 2]
+        assert "parts" not in told
+
+    def test_so_are_the_times_of_a_calls_parts(self):
+        block = {"replicate": 0, "turn": 0, "start": 0.0, "cores": [], "warmup": [], "seconds": 1.0}
+        run = CaseRun(
+            CASE, prepared={"compile": None, "verification": {}, "clock": {}, "iterations": 1}
+        )
+        parts = {"copy": [0.25, 0.5]}
+        run.blocks = [{**block, "rounds": [1.0, 2.0], "device_rounds": [], "parts": parts}]
+        (told,) = result_of(run)["blocks"]
+        assert told["parts"] == parts
 
     def test_it_has_everything_that_the_schema_names(self, team, measure):
         run = measure(team)["b"]

@@ -78,8 +78,8 @@ class TestCells:
 
         data = make_data(case)
         layer = registered()["nn_rnn"].build(case, data.weights)
-        _, final = layer(data.x, *data.state)
-        (gradient,) = torch.autograd.grad(final, data.state, data.grad_state)
+        _, final = layer(data.x, *data.states)
+        (gradient,) = torch.autograd.grad(final, data.states, data.grad_states)
         assert flow["norms"][0] == pytest.approx(float(gradient.norm()))
 
     def test_layers_and_directions_are_told_apart(self):

@@ -96,6 +96,26 @@ def learning(seeds=2, epochs=4):
     return pd.DataFrame(rows)
 
 
+def streams(workers=(1, 2, 4)):
+    rows = [
+        {
+            "implementation": name,
+            "workers": count,
+            "steps_per_second": rate * count**0.8,
+            "steps_per_second_low": 0.9 * rate * count**0.8,
+            "steps_per_second_high": 1.1 * rate * count**0.8,
+            **{
+                f"{column}{suffix}": factor * share * count**0.2 / rate
+                for column, factor in (("p50", 1.0), ("p99", 2.0))
+                for suffix, share in (("", 1.0), ("_low", 0.95), ("_high", 1.05))
+            },
+        }
+        for name, rate in (("nn_rnn", 2e4), ("python_loop", 3e4))
+        for count in workers
+    ]
+    return pd.DataFrame(rows)
+
+
 def roof(**changes):
     return pd.DataFrame(
         {
@@ -119,6 +139,7 @@ FIGURES = {
     "break_even": lambda: plots.break_even(paid()),
     "roofline": lambda: plots.roofline(roof()),
     "learning_curves": lambda: plots.learning_curves(learning(), target=0.99),
+    "concurrent_streams": lambda: plots.concurrent_streams(streams()),
     "rounds_over_time": lambda: plots.rounds_over_time(rounds()),
     "rounds_distribution": lambda: plots.rounds_distribution(rounds()),
 }
@@ -560,3 +581,26 @@ class TestPalette:
     def test_the_ends_of_the_ratio_map_stay_apart_for_the_colour_blind(self):
         for sight in (np.eye(3), PROTANOPIA, DEUTERANOPIA):
             assert np.linalg.norm(lab(style.FAST, sight) - lab(style.SLOW, sight)) > 40
+
+
+class TestStreams:
+    def test_each_implementation_has_its_rate_beside_as_many_lone_workers(self):
+        rates, latencies = plots.concurrent_streams(streams()).axes
+        lines = [line.get_ydata().tolist() for line in rates.lines]
+        assert lines[0] == pytest.approx([2e4 * n**0.8 for n in (1, 2, 4)])
+        assert lines[1] == [2e4, 4e4, 8e4]
+        assert lines[3] == [3e4, 6e4, 12e4]
+        assert len(latencies.lines) == 2 * 2
+
+    def test_without_a_lone_worker_nothing_is_dashed(self):
+        rates, _ = plots.concurrent_streams(streams(workers=(2, 4))).axes
+        assert len(rates.lines) == 2
+
+    def test_one_replicate_has_no_bands(self):
+        lone = streams().assign(steps_per_second_low=None, steps_per_second_high=None)
+        rates, _ = plots.concurrent_streams(lone).axes
+        assert not rates.collections
+
+    def test_a_frame_without_a_row_is_refused(self):
+        with pytest.raises(UserError, match="concurrent_streams: the frame has no rows"):
+            plots.concurrent_streams(streams().iloc[:0])

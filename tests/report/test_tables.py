@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from rnnbench.cases import Case
@@ -576,3 +577,118 @@ class TestVariants:
         ran = tables.what_ran(results)
         assert sorted(set(column(ran, "workload"))) == sorted(set(frame["workload"]))
         assert column(ran, "cases") == ["1"] * 6
+
+
+class TestClassifier:
+    EPOCH = having(workload="classifier", pass_="training_step")
+
+    def made(self, tmp_path, *more, plain=True):
+        seconds = {"": 1e-2, ".per_sample": 2e-2, ".item_every_step": 1.1e-2, ".split": 1.2e-2}
+        planted = [
+            Planted(having(self.EPOCH, workload=f"classifier{name}"), time)
+            for name, time in seconds.items()
+            if name or plain
+        ]
+        return made(tmp_path, [*planted, *more])
+
+    def test_variants_and_implementations_stand_over_the_plain_epoch(self, tmp_path):
+        loop = Planted(having(self.EPOCH, implementation="python_loop"), 0.5e-2)
+        table = tables.classifier(self.made(tmp_path, loop))
+        assert column(table, "variant")[0] == "plain"
+        found = {(row["variant"], row["implementation"]): row for _, row in table.data.iterrows()}
+        for which, ratio in (
+            (("per_sample", "nn_rnn"), 2.0),
+            (("item_every_step", "nn_rnn"), 1.1),
+            (("", "python_loop"), 0.5),
+        ):
+            assert found[which]["ratio"] == pytest.approx(ratio, rel=0.01)
+            assert found[which]["ratio_low"] < found[which]["ratio"] < found[which]["ratio_high"]
+            assert found[which]["ratio_pairing"] == "same process"
+        assert found["per_sample", "nn_rnn"]["verdict"] == "slower"
+        assert column(table, "time / plain nn_rnn")[0] == "1"
+        assert "per_sample: a dataset that makes each sample's tensors" in table.description
+
+    def test_lengths_have_a_plain_epoch_each(self, tmp_path):
+        longer = having(self.EPOCH, seq_len=100)
+        both = [
+            Planted(longer, 5e-2),
+            Planted(having(longer, workload="classifier.per_sample"), 6e-2),
+        ]
+        table = tables.classifier(self.made(tmp_path, *both))
+        assert column(table, "T") == ["10"] * 4 + ["100"] * 2
+        ratio = table.data[table.data["seq_len"] == 100]["ratio"].dropna()
+        assert ratio.tolist() == pytest.approx([1.2], rel=0.01)
+
+    def test_without_a_plain_epoch_there_is_no_ratio(self, tmp_path):
+        table = tables.classifier(self.made(tmp_path, plain=False))
+        assert set(column(table, "time / plain nn_rnn")) == {"no plain one"}
+        assert table.data["ratio"].isna().all()
+
+    def test_other_workloads_have_neither_table(self, tmp_path):
+        results = made(tmp_path, [Planted(CASE, 1e-3)])
+        assert tables.classifier(results) is None
+        assert tables.epoch(results) is None
+        assert tables.latency(results) is None
+
+    def test_neither_have_results_without_a_time(self, tmp_path):
+        missing = [(having(self.EPOCH), "failed", "it raised")]
+        results = read(write(tmp_path / "none.json", document([], not_measured=missing)))
+        for table in (tables.classifier, tables.epoch, tables.latency):
+            assert table(results) is None
+
+    def test_parts_stand_with_their_share_and_what_they_cover(self, tmp_path):
+        parts = {"data": 0.25, "forward": 0.5, "metrics": 0.2}
+        split = having(self.EPOCH, workload="classifier.split")
+        table = tables.epoch(made(tmp_path, [Planted(split, 1e-2, parts=parts)]))
+        assert column(table, "part") == ["data", "forward", "metrics", "all parts"]
+        assert table.data["share"].tolist() == pytest.approx([0.25, 0.5, 0.2, 0.95])
+        times = table.data["time"].tolist()
+        assert times == pytest.approx([2.5e-3, 5e-3, 2e-3, 1e-2], rel=0.05)
+        assert (table.data["time_low"] < table.data["time"]).all()
+        assert column(table, "of the epoch")[-1] == "95 %"
+
+    def test_a_part_that_the_clock_cannot_see_has_no_time(self, tmp_path):
+        split = having(self.EPOCH, workload="classifier.split")
+        planted = [Planted(split, 1e-2, parts={"data": 1.0, "copy": 0.0})]
+        table = tables.epoch(made(tmp_path, planted))
+        assert column(table, "time")[1] == "too short for the clock"
+
+    def test_an_epoch_that_is_not_split_has_no_parts(self, tmp_path):
+        assert tables.epoch(self.made(tmp_path)) is None
+
+
+class TestLatency:
+    STREAM = having(workload="streaming", pass_="inference")
+
+    def test_percentiles_are_over_all_rounds_of_a_process(self, tmp_path):
+        noise = Noise(process=0.02, luck=0.01, drift=0.0, block=0.0, round=0.3)
+        planted = [
+            Planted(self.STREAM, 3e-5),
+            Planted(having(self.STREAM, implementation="python_loop"), 2e-5),
+        ]
+        results = made(tmp_path, planted, noise=noise, rounds=200)
+        table = tables.latency(results)
+        assert column(table, "competitor") == ["python_loop", "nn_rnn"]
+        for _, row in table.data.iterrows():
+            per_process = [
+                np.concatenate(blocks)
+                for blocks in results.samples[row["row"]].by_replicate().values()
+            ]
+            for name, quantile in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99)):
+                wanted = np.median([np.quantile(times, quantile) for times in per_process])
+                assert row[name] == pytest.approx(wanted)
+                assert row[f"{name}_low"] < row[name] < row[f"{name}_high"]
+            assert row["p50"] < row["p95"] < row["p99"]
+        assert column(table, "rounds of a process") == ["1,000"] * 2
+        assert "Left out are the first rounds of each turn" in table.description
+        assert "Each round is one step." in table.description
+
+    def test_it_says_where_percentiles_are_those_of_means(self, tmp_path):
+        content = document([Planted(self.STREAM, 3e-5)], noise=QUIET)
+        (benchmark,) = content["benchmarks"]
+        benchmark["extra_info"]["rnnbench"]["iterations"] = 4
+        benchmark["stats"]["iterations"] = 4
+        table = tables.latency(read(write(tmp_path / "means.json", content)))
+        assert column(table, "steps of a round") == ["4"]
+        assert "shows only their mean" in table.description
+        assert "Each round is one step" not in table.description

@@ -170,7 +170,7 @@ class TestCellsAndOptions:
 
 class TestIterations:
     def test_they_are_found_here_or_given(self, bench, monkeypatch):
-        monkeypatch.setattr(bench_module, "calibrate", lambda timed, clock: 17)
+        monkeypatch.setattr(bench_module, "calibrate", lambda timed, clock, resolutions: 17)
         assert bench.prepare(CASE)["iterations"] == 17
         assert bench.prepare(CASE, iterations=5)["iterations"] == 5
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnnbench.worker.blocks import calibrate, run_block
+from rnnbench.worker.blocks import Parts, calibrate, run_block
 
 
 class World:
@@ -249,3 +249,27 @@ class TestCalibrate:
         calibrate(world, world)
         assert world.events[0] == "enter"
         assert world.events[-1] == "leave"
+
+
+class TestParts:
+    class Telling(World):
+        """Each call tells that its first part took as many seconds as its number."""
+
+        def run(self, prepared):
+            super().run(prepared)
+            return Parts({"first": float(prepared), "second": 0.5})
+
+    def test_each_kept_round_has_those_of_its_call(self):
+        block = self.Telling([0.001]).block(seconds=0.01)
+        assert list(block.parts) == ["first", "second"]
+        kept = range(len(block.warmup), len(block.warmup) + len(block.rounds))
+        assert block.parts["first"] == list(map(float, kept))
+        assert block.parts["second"] == [0.5] * len(block.rounds)
+
+    def test_of_several_calls_it_is_their_mean(self):
+        block = self.Telling([0.001]).block(seconds=0.01, iterations=2)
+        first = 2 * len(block.warmup)
+        assert block.parts["first"][0] == first + 0.5
+
+    def test_others_have_none(self):
+        assert World().block().parts == {}

@@ -39,10 +39,10 @@ def test_a_cell_with_gates_has_rows_for_each_and_its_states(cell, gates, states)
     data = make_data(other(cell=cell))
     first = [tuple(weight.shape) for weight in data.weights[:4]]
     assert first == [(gates * 5, 4), (gates * 5, 5), (gates * 5,), (gates * 5,)]
-    assert [state.shape for state in data.state] == states * [(4, 3, 5)]
-    assert [grad.shape for grad in data.grad_state] == states * [(4, 3, 5)]
+    assert [state.shape for state in data.states] == states * [(4, 3, 5)]
+    assert [grad.shape for grad in data.grad_states] == states * [(4, 3, 5)]
     if states == 2:
-        assert not torch.equal(*data.state)
+        assert not torch.equal(*data.states)
 
 
 def test_without_biases_there_are_weights_alone():
@@ -53,8 +53,8 @@ def test_without_biases_there_are_weights_alone():
 @pytest.mark.parametrize("cell", CELLS)
 def test_a_state_of_zero_is_the_layers_own_affair(cell):
     given, zero = make_data(other(cell=cell)), make_data(other(cell=cell, initial_state="zero"))
-    assert zero.state == ()
-    for one, same in zip(given.grad_state, zero.grad_state, strict=True):
+    assert zero.states == ()
+    for one, same in zip(given.grad_states, zero.grad_states, strict=True):
         assert torch.equal(one, same)
     assert torch.equal(given.x, zero.x)
 

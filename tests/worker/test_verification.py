@@ -32,12 +32,12 @@ def results(case: Case, data: Data, step=None) -> tuple:
         layer = registered()["nn_rnn"].build(case, data.weights)
     else:
         layer = stacked(case, data.weights, step_by_step(step, len(case.states)))
-    inputs = [data.x, *data.state]
+    inputs = [data.x, *data.states]
     fix_masks(case)
     outputs = under_autocast(case, lambda: layer(*inputs))()
     leaves = [*inputs, *getattr(layer, "weights", data.weights)]
     gradients = torch.autograd.grad(
-        outputs, leaves, (data.grad_output, *data.grad_state), allow_unused=True
+        outputs, leaves, (data.grad_output, *data.grad_states), allow_unused=True
     )
     return (*(tensor.detach() for tensor in outputs), list(gradients))
 
@@ -448,7 +448,7 @@ def test_reverse_direction_that_is_not_reversed_is_refused(cell):
     def both(turn):
         with torch.inference_mode():
             there, back = (
-                layer(x, *(state[k : k + 1] for state in data.state))
+                layer(x, *(state[k : k + 1] for state in data.states))
                 for k, (layer, x) in enumerate(zip(layers, (data.x, turn(data.x))))
             )
         output = torch.cat([there[0], turn(back[0])], -1)

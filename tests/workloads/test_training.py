@@ -12,7 +12,7 @@ from rnnbench.implementations import registered
 from rnnbench.worker.bench import Bench
 from rnnbench.worker.verification import Incorrect
 from rnnbench.workloads import _passes, training, workload
-from rnnbench.workloads._optimizers import CLIPPED_ADAM, SGD, Rule
+from rnnbench.workloads._optimizers import ADAM, CLIPPED_ADAM, SGD, Rule
 from rnnbench.workloads._passes import TIMED_LEARNING_RATE
 from tests.workloads.plain import (
     EAGER,
@@ -97,6 +97,16 @@ class TestRules:
             [torch.tensor([1e-12, 1.0]).double()], [torch.full((2,), 1e-6).double()], 0.1, 12.0, 0.0
         )[0]
         assert 12 * step.change_deviation[0] > 0.05
+        assert 12 * step.change_deviation[1] < 1e-5
+
+    def test_a_rounding_of_the_largest_entry_may_move_the_smallest(self):
+        """The gradient's own check lets it pass, so that of the step must."""
+        unit = 2.0**-24
+        gradient = torch.tensor([1e-6, 1.0]).double()
+        step = ADAM.moved([gradient], [torch.zeros(2).double()], 0.1, 12.0, unit)[0]
+        off = gradient[0] + unit
+        moved = -0.1 * off / (off + 1e-8)
+        assert 1e-6 < abs(moved - step.change[0]) <= 12 * step.change_deviation[0] * (1 + 1e-9)
         assert 12 * step.change_deviation[1] < 1e-5
 
     def test_sgd_moves_by_the_gradient(self):

@@ -8,11 +8,13 @@ from rnnbench.report.plots.learning import learning_curves
 from rnnbench.report.plots.lines import device_comparison, time_against
 from rnnbench.report.plots.maps import speedup_heatmap, winner_map
 from rnnbench.report.plots.raw import rounds_distribution, rounds_over_time
+from rnnbench.report.plots.streams import concurrent_streams
 from rnnbench.report.plots.style import look_of
 from rnnbench.report.plots.timeline import timeline
 
 __all__ = [
     "break_even",
+    "concurrent_streams",
     "device_comparison",
     "gradient_flow",
     "learning_curves",

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from rnnbench.report.content import Table
 from rnnbench.report.tables.cases import cases
+from rnnbench.report.tables.classifier import classifier, epoch
 from rnnbench.report.tables.comparison import DEFAULT_BASELINE, comparison, fastest
 from rnnbench.report.tables.costs import compilation, exponents, scaling
 from rnnbench.report.tables.environments import environments
+from rnnbench.report.tables.latency import latency
 from rnnbench.report.tables.lengths import lengths, packing
 from rnnbench.report.tables.machines import crossover, devices
 from rnnbench.report.tables.ran import not_measured, rates, what_ran
@@ -17,13 +19,16 @@ from rnnbench.results import Results
 __all__ = [
     "all_tables",
     "cases",
+    "classifier",
     "comparison",
     "compilation",
     "crossover",
     "devices",
     "environments",
+    "epoch",
     "exponents",
     "fastest",
+    "latency",
     "layouts",
     "lengths",
     "not_measured",
@@ -44,6 +49,9 @@ def all_tables(results: Results, baseline: str = DEFAULT_BASELINE) -> dict[str, 
         passes(results),
         layouts(results),
         variants(results),
+        classifier(results, baseline),
+        epoch(results),
+        latency(results),
         lengths(results),
         packing(results),
         devices(results),
