@@ -13,6 +13,7 @@ import typer
 from rnnbench import __version__
 from rnnbench.axis_options import AXIS_PREFIX, axis_options, axis_overrides
 from rnnbench.errors import UserError
+from rnnbench.fleet import fleet_command, merge_command
 from rnnbench.grids import DEFAULT_GRID, grid_names, load_grid
 from rnnbench.lesson import command as classifier_command
 from rnnbench.regressions import (
@@ -149,6 +150,8 @@ compare_command.register(app)
 bisect_command.register(app)
 noise_command.register(app)
 history_command.register(app)
+fleet_command.register(app)
+merge_command.register(app)
 classifier_command.register(app)
 
 
