@@ -6,9 +6,11 @@ compilation takes must be in it, for that is ten times what measuring takes.
 A case costs the seconds of its rounds (the budget of the run: a group that is known well enough
 stops earlier, which nobody knows beforehand), its preparation in each process (the float64 oracle,
 which goes with the operations and the steps), and its compilation: cold in the first process, and
-with a warm cache in each of the others, where tracing remains. The figures are those of
-`results/cpu-quick` and of section 7 of the design, on two cores; of what unrolls the loop they go
-with its length.
+with a warm cache in each of the others, where tracing remains. What unrolls the loop compiles for
+longer the longer the sequence: `compiled_loop` took 1.7 s for a forward and 3.9 s with gradients at
+T=10 (`results/cpu-quick`), 27 s and 69 s at T=100, both on two cores; a warm cache leaves a
+thirtieth to a tenth of it. Starting the compiler takes seconds in each process, however many cases
+follow.
 """
 
 from __future__ import annotations
@@ -23,12 +25,18 @@ from rnnbench.cases import DEFAULT_ENVIRONMENT, Case
 from rnnbench.validation import read_document
 from rnnbench.work import work_of
 
-__all__ = ["START", "Budget", "case_cost", "measured_costs", "modelled_cost"]
+__all__ = ["Budget", "case_cost", "measured_costs", "modelled_cost", "start_cost"]
 
-START = 8.0
+_START = 8.0
 """Seconds until a run's workers have started: they import torch."""
 
-_ORACLE_RATE = 2e9
+_COMPILER_START = 8.0
+"""Seconds that starting Inductor takes, in each process."""
+
+_INDUCTOR = ("compiled_", "scan", "aot_inductor")
+"""How the names of implementations begin that need it."""
+
+_ORACLE_RATE = 2e10
 """Operations in a second of the oracle in float64."""
 
 _ORACLE_STEP = 0.3e-3
@@ -51,15 +59,15 @@ class _Compilation:
 
 
 _COMPILED: Mapping[str, _Compilation] = {
-    "compiled_cell": _Compilation(once=16.0, step=0.0, gradients=1.2, warm=0.35),
-    "compiled_loop": _Compilation(once=5.0, step=0.25, gradients=2.5, warm=0.35),
-    "compiled_hoisted_loop": _Compilation(once=5.0, step=0.09, gradients=3.0, warm=0.35),
-    "compiled_nn_rnn": _Compilation(once=6.0, step=0.0, gradients=1.2, warm=0.35),
-    "scan": _Compilation(once=20.0, step=0.0, gradients=2.0, warm=0.35),
-    "aot_inductor": _Compilation(once=10.0, step=0.25, gradients=1.0, warm=1.0),
-    "torchscript_cell": _Compilation(once=0.5, step=0.0, gradients=1.5, warm=1.0),
-    "torchscript_loop": _Compilation(once=0.5, step=0.0, gradients=1.5, warm=1.0),
-    "cuda_graph": _Compilation(once=1.0, step=0.0, gradients=1.5, warm=1.0),
+    "compiled_cell": _Compilation(once=0.6, step=0.0, gradients=2.0, warm=0.1),
+    "compiled_loop": _Compilation(once=0.0, step=0.2, gradients=2.4, warm=0.1),
+    "compiled_hoisted_loop": _Compilation(once=0.0, step=0.09, gradients=3.3, warm=0.1),
+    "compiled_nn_rnn": _Compilation(once=0.1, step=0.0, gradients=1.0, warm=1.0),
+    "scan": _Compilation(once=5.0, step=0.0, gradients=2.4, warm=0.1),
+    "aot_inductor": _Compilation(once=0.0, step=0.2, gradients=1.0, warm=1.0),
+    "torchscript_cell": _Compilation(once=0.05, step=0.0, gradients=1.5, warm=1.0),
+    "torchscript_loop": _Compilation(once=0.05, step=0.0, gradients=1.5, warm=1.0),
+    "cuda_graph": _Compilation(once=0.2, step=0.0, gradients=1.5, warm=1.0),
 }
 """By implementation; those that are not here, and a user's own, are taken for eager."""
 
@@ -74,7 +82,7 @@ class Budget:
 
 def case_cost(case: Case, budget: Budget, measured: Mapping[Case, float] | None = None) -> float:
     """Seconds that a case takes: as measured by `measured_costs` if it is there, else modelled."""
-    known = (measured or {}).get(_anywhere(case))
+    known = measured.get(_anywhere(case)) if measured else None
     return modelled_cost(case, budget) if known is None else known
 
 
@@ -82,6 +90,12 @@ def modelled_cost(case: Case, budget: Budget) -> float:
     """Seconds that a case takes by the model of this module."""
     first, others = _preparation(case)
     return budget.seconds + first + (budget.replicates - 1) * others
+
+
+def start_cost(cases: Iterable[Case], budget: Budget) -> float:
+    """Seconds that a run of these cases takes beside them."""
+    compiles = any(case.implementation.startswith(_INDUCTOR) for case in cases)
+    return _START + (budget.replicates * _COMPILER_START if compiles else 0.0)
 
 
 def _preparation(case: Case) -> tuple[float, float]:
@@ -148,6 +162,8 @@ def _measured_preparation(case: Case, compiled: Any, budget: Budget) -> float:
 
 
 def _anywhere(case: Case) -> Case:
+    if case.environment == DEFAULT_ENVIRONMENT:
+        return case
     return dataclasses.replace(case, environment=DEFAULT_ENVIRONMENT)
 
 

@@ -14,7 +14,7 @@ import rnnbench
 from rnnbench.cases import DEFAULT_ENVIRONMENT, Case
 from rnnbench.errors import UserError
 from rnnbench.fleet.canaries import canary_grid, choose_canaries
-from rnnbench.fleet.costs import START, Budget, case_cost
+from rnnbench.fleet.costs import Budget, case_cost, start_cost
 from rnnbench.fleet.dealing import Shard, deal
 from rnnbench.fleet.folder import Folder, KindOfNode, Plan, ShardPlan
 from rnnbench.fleet.identity import digest_of_file, digest_of_package
@@ -65,7 +65,12 @@ def begin_fleet(path: Path, request: Request) -> Folder:
         arguments=list(request.arguments),
         kinds=list(request.kinds),
         shards=[
-            ShardPlan(number, kind.name, len(shard.cases), START + shard.cost)
+            ShardPlan(
+                number,
+                kind.name,
+                len(shard.cases),
+                shard.cost + start_cost(shard.cases, request.budget),
+            )
             for number, (kind, shard) in enumerate(dealt)
         ],
         version=rnnbench.__version__,
