@@ -36,10 +36,10 @@ _MOST = 4
 _DEAREST = 5.0
 """Seconds: a canary that costs more would be felt in every shard."""
 
-_SLOW = math.log(1.5)
-_SIGMAS = 3.0
-"""A visit is slow where its canaries take half as long again as in the middle visit, and lie
-outside of what the visits differ by anyway: on a shared machine that may be a third."""
+_SLOW = math.log(1.6)
+_SIGMAS = 3.5
+"""A visit is slow where its canaries take so much longer than in the middle visit of the others,
+and lie outside of what these differ by anyway: on a shared machine that may be a third."""
 
 _FEWEST = 3
 """Of two shards nobody can say which one is the slow one."""

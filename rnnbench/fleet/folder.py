@@ -266,6 +266,9 @@ class Folder:
             raise UserError(f"{self.plan_file} cannot be read: {error}") from None
         if not isinstance(found, dict) or found.pop("format", None) != _FORMAT:
             raise UserError(f"{self.plan_file} is no plan of a fleet that this rnnbench can read")
-        kinds = [KindOfNode(**kind) for kind in found.pop("kinds")]
+        kinds = [
+            KindOfNode(kind["name"], kind["asked"], tuple(kind["devices"]))
+            for kind in found.pop("kinds")
+        ]
         shards = [ShardPlan(**shard) for shard in found.pop("shards")]
         return Plan(**found, kinds=kinds, shards=shards)

@@ -155,7 +155,9 @@ def kinds_of(slurm: Sequence[str], on: Sequence[str]) -> list[KindOfNode]:
         Case(environment=name)
         pairs = parse_pairs(asked.split(","), "--on")
         devices = pairs.pop("device", "")
-        kinds.append(KindOfNode(name, {**shared, **pairs}, [d for d in devices.split("+") if d]))
+        kinds.append(
+            KindOfNode(name, {**shared, **pairs}, tuple(d for d in devices.split("+") if d))
+        )
     return kinds
 
 
