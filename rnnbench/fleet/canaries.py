@@ -88,17 +88,6 @@ class Spread:
             "slow": [{"shard": shard, "times": times} for shard, times in self.slow.items()],
         }
 
-    def widened(self, low: float, high: float) -> tuple[float, float]:
-        """The interval of a ratio, for a comparison of two shards of this kind.
-
-        Both shards' own speed is in it, so the deviation counts twice; at 95 %.
-        """
-        if self.deviation is None:
-            return low, high
-        middle, half = math.log(low * high) / 2, math.log(high / low) / 2
-        wide = math.hypot(half, 1.96 * math.sqrt(2) * self.deviation)
-        return math.exp(middle - wide), math.exp(middle + wide)
-
 
 def choose_canaries(cases: Sequence[Case]) -> list[Case]:
     """A handful of cases that are cheap, need no compilation and are unlike each other.
