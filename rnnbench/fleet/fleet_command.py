@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -261,11 +262,16 @@ def _print_plan(folder: Folder) -> None:
 def _print_status(folder: Folder) -> None:
     from rnnbench.fleet.status import status_lines
     from rnnbench.fleet.submitting import make_submitter
+    from rnnbench.fleet.tending import is_looked_after
 
     histories = [folder.history(shard.number) for shard in folder.plan.shards]
-    jobs = [h.job for h in histories if h.job and not h.settled]
-    # Only Slurm knows what runs where the coordinator has ended.
-    states = make_submitter(folder).states(jobs) if jobs and folder.plan.executor == "slurm" else {}
+    jobs = [history.job for history in histories if history.job and not history.settled]
+    states: Mapping[str, str] | None
+    if folder.plan.executor == "slurm":
+        states = make_submitter(folder).states(jobs) if jobs else {}
+    else:
+        # Shards of this machine end with their coordinator, who alone knows its jobs.
+        states = None if is_looked_after(folder) else {}
     for line in status_lines(folder, states):
         typer.echo(line)
 
@@ -282,6 +288,11 @@ def _cancel(folder: Folder) -> None:
 
 
 def _resume(folder: Folder) -> None:
+    if not all(folder.grid_of(shard.number).exists() for shard in folder.plan.shards):
+        raise UserError(
+            f"--resume {folder.path}: the fleet was never begun as a whole, its shards lack their "
+            "grids; begin it again in another folder"
+        )
     for shard in folder.plan.shards:
         if folder.history(shard.number).outcome in ("given up", "cancelled"):
             folder.note(shard.number, "resumed")
@@ -300,6 +311,9 @@ def _look_after(folder: Folder, *, leave: bool) -> None:
         typer.echo(f"Submitted; `rnnbench fleet --resume {folder.path}` looks after them.")
         return
     progress = Progress(folder, typer.echo)
+    # Ended by a signal it must end its shard too, as on Ctrl-C.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
     try:
         tend(folder, submitter, progress)
     except KeyboardInterrupt:

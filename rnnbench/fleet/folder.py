@@ -225,11 +225,18 @@ class Folder:
         """Add a line to what has happened to a shard."""
         record = {"event": event, "time": time.time(), **facts}
         line = json.dumps(record, allow_nan=False).encode() + b"\n"
-        descriptor = os.open(self._events(number), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        path = self._events(number)
         try:
-            os.write(descriptor, line)
-        finally:
-            os.close(descriptor)
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+            try:
+                os.write(descriptor, line)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise UserError(
+                f"{path}: cannot be written: {error.strerror}; what was measured is kept, and "
+                f"`rnnbench fleet --resume {self.path}` goes on from it"
+            ) from None
 
     def history(self, number: int) -> History:
         """What has happened to a shard; a line that was cut is as if it were not there."""

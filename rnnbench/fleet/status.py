@@ -32,14 +32,14 @@ def plan_sentences(folder: Folder) -> Iterator[str]:
 
 
 def state_of(history: History, states: Mapping[str, str] | None) -> str:
-    """The state of a shard in one word or two."""
+    """The state of a shard in one word or two; without states of jobs by what it last said."""
     if history.outcome:
         return history.outcome
-    running = history.last == "started"
-    if states is not None and history.job in states:
-        running = states[history.job] == RUNNING
-    if running:
+    begun = history.last == "started"
+    if begun and (states is None or states.get(history.job) == RUNNING):
         return "running"
+    if begun and states is not None and history.job not in states:
+        return "died"
     return "requeued" if history.attempts else "waiting"
 
 
@@ -78,7 +78,7 @@ class Progress:
         self._last: Mapping[int, str] = {}
         self._said = 0.0
 
-    def __call__(self, states: Mapping[str, str]) -> None:
+    def __call__(self, states: Mapping[str, str] | None) -> None:
         """Look at the fleet, and say what is new."""
         plan = self._folder.plan
         histories = {s.number: self._folder.history(s.number) for s in plan.shards}

@@ -23,6 +23,7 @@ _LONGER = 3.0
 
 _FOREVER_MINUTES = 60 * 24 * 365
 _QUERY_SECONDS = 60.0
+_TO_END_SECONDS = 10.0
 
 WAITING, RUNNING = "waiting", "running"
 
@@ -144,9 +145,12 @@ class LocalSubmitter:
         if self._running is None:
             return
         process = self._running[1]._process
-        with contextlib.suppress(ProcessLookupError):
-            process.send_signal(signal.SIGTERM)
-        process.wait()
+        while process.poll() is None:
+            # Between two of its own commands the job does not listen: submitit bypasses the signal.
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_TO_END_SECONDS)
         self._running = None
 
     def _start(self, number: int) -> Any:

@@ -12,7 +12,7 @@ from rnnbench.errors import UserError
 from rnnbench.fleet.folder import STRIKES, Folder, History, ShardPlan
 from rnnbench.fleet.submitting import Submitter
 
-__all__ = ["cancel", "submit_all", "tend"]
+__all__ = ["cancel", "is_looked_after", "submit_all", "tend"]
 
 _GRACE = {"slurm": 30.0, "local": 1.0}
 """Seconds for which a job must be gone before its end is taken for one without a word: what it
@@ -22,7 +22,7 @@ wrote last may take a moment until every node sees it."""
 def tend(
     folder: Folder,
     submitter: Submitter,
-    show: Callable[[Mapping[str, str]], None],
+    show: Callable[[Mapping[str, str] | None], None],
     *,
     pause: float = 1.0,
 ) -> None:
@@ -32,13 +32,19 @@ def tend(
         UserError: another coordinator looks after this fleet, or jobs cannot be submitted.
     """
     gone: dict[int, float] = {}
+    cancelled: set[str] = set()
     with _alone(folder):
         while True:
             histories = {s.number: folder.history(s.number) for s in folder.plan.shards}
             left = [s for s in folder.plan.shards if not histories[s.number].settled]
+            # Another process may have cancelled them, who cannot end jobs that run here.
+            ended = {h.job for h in histories.values() if h.outcome == "cancelled" and h.job}
+            if ended - cancelled:
+                submitter.cancel(sorted(ended - cancelled))
+                cancelled |= ended
             jobs = [histories[s.number].job for s in left if histories[s.number].job]
             states = submitter.states(jobs)
-            show(states or {})
+            show(states)
             if not left:
                 return
             if states is not None:
@@ -121,16 +127,26 @@ def _submit(folder: Folder, submitter: Submitter, shards: Sequence[ShardPlan]) -
             folder.note(shard.number, "submitted", job=job)
 
 
+def is_looked_after(folder: Folder) -> bool:
+    """Whether a coordinator looks after the fleet now."""
+    try:
+        with _alone(folder):
+            return False
+    except UserError:
+        return True
+
+
 @contextmanager
 def _alone(folder: Folder) -> Iterator[None]:
     descriptor = os.open(folder.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                f"another coordinator looks after the fleet in {folder.path}; `rnnbench fleet "
+                f"--status {folder.path}` shows how it gets on"
+            ) from None
         yield
-    except BlockingIOError:
-        raise UserError(
-            f"another coordinator looks after the fleet in {folder.path}; `rnnbench fleet --status "
-            f"{folder.path}` shows how it gets on"
-        ) from None
     finally:
         os.close(descriptor)

@@ -2,17 +2,21 @@
 
 import json
 import shutil
+import signal
+import subprocess
 import sys
+import time
 
 import pytest
 
 from rnnbench.cli import main
 from rnnbench.errors import UserError
-from rnnbench.fleet.folder import Folder, KindOfNode
+from rnnbench.fleet.folder import Folder, KindOfNode, Plan, ShardPlan
 from rnnbench.fleet.planning import choose_executor, kinds_of
 from rnnbench.fleet.submitting import slurm_parameters
+from rnnbench.measuring.journal import journal_path
 from rnnbench.validation import validate
-from tests.conftest import finished
+from tests.conftest import environment, finished
 
 RNNBENCH = (sys.executable, "-m", "rnnbench")
 
@@ -41,6 +45,10 @@ class TestRefused:
         for option in ("--status", "--resume", "--cancel"):
             assert "holds no fleet" in refused(capsys, option, tmp_path)
 
+    def test_a_fleet_that_was_never_begun_as_a_whole(self, capsys, tmp_path):
+        said = refused(capsys, "--resume", _begun(tmp_path / "out"))
+        assert "its shards lack their grids" in said
+
     def test_no_shard(self, capsys, tmp_path):
         said = refused(capsys, "quick", "--output", tmp_path / "out", "--shards", "0", "--local")
         assert "--shards is 0; give 1 or more" in said
@@ -53,6 +61,15 @@ class TestRefused:
     def test_a_folder_that_cannot_be_made(self, capsys, tmp_path):
         said = refused(capsys, "quick", "--output", tmp_path / "no" / "out", "--local")
         assert "does not exist; make it first" in said
+
+
+def _begun(path):
+    """A folder whose coordinator died between its plan and the grids."""
+    shards = [ShardPlan(0, "default", 1, 1.0)]
+    kinds = [KindOfNode("default")]
+    plan = Plan("local", {}, [], kinds, shards, "0", "0", {}, {}, 0.0)
+    Folder(path).begin(plan)
+    return path
 
 
 class TestKinds:
@@ -108,19 +125,48 @@ TINY = (
 
 
 @pytest.mark.slow
-def test_on_this_machine_shards_run_in_turn_and_come_back_as_one(tmp_path):
+def test_on_this_machine_a_fleet_is_left_and_resumed_and_comes_back_as_one(tmp_path):
     pytest.importorskip("submitit")
     folder = Folder(tmp_path / "out")
-    command = [*RNNBENCH, "fleet", "quick", f"--output={folder.path}", "--local"]
-    done = finished([*command, "--shards=2", *TINY], tmp_path, {}, timeout=900)
+    begin = ("quick", f"--output={folder.path}", "--local", "--shards=2", *TINY)
+    run = subprocess.Popen(
+        [*RNNBENCH, "fleet", *begin],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=tmp_path,
+        env=environment(),
+    )
+    try:
+        deadline = time.monotonic() + 300
+        while folder.finished(0) < 2 and run.poll() is None:
+            assert time.monotonic() < deadline, "the first shard did not get on"
+            time.sleep(0.2)
+        run.send_signal(signal.SIGTERM)
+        said, _ = run.communicate(timeout=60)
+    finally:
+        run.kill()
+        run.wait()
+    assert run.returncode == 130, said
+    assert "default: 4 cases in 2 shards on this machine, one after the other" in said
+    assert f"`rnnbench fleet --resume {folder.path}` looks after the fleet again" in said
+    left = finished([*RNNBENCH, "fleet", f"--status={folder.path}"], tmp_path, {})
+    assert "2 of 4 cases done" in left.stdout and "running" not in left.stdout
+    again = finished([*RNNBENCH, "fleet", *begin], tmp_path, {})
+    assert again.returncode == 2 and "holds a fleet already" in again.stderr
+
+    done = finished([*RNNBENCH, "fleet", f"--resume={folder.path}"], tmp_path, {}, timeout=900)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "default: 4 cases in 2 shards on this machine, one after the other" in done.stdout
     assert validate(folder.result) == []
     document = json.loads(folder.result.read_text())
     ids = sorted(found["param"] for found in document["benchmarks"])
     assert len(ids) == len(set(ids)) == 4
     assert {visit["moment"] for visit in document["rnnbench"]["canaries"]} == {"before", "after"}
-    again = finished([*command, "--shards=2", *TINY], tmp_path, {})
-    assert again.returncode == 2 and "holds a fleet already" in again.stderr
+    finished_cases = [
+        line
+        for line in journal_path(folder.result_of(0)).read_text().splitlines()
+        if line.startswith('{"type": "finished"')
+    ]
+    assert len(finished_cases) == 2, "nothing was measured twice"
     shown = finished([*RNNBENCH, "fleet", f"--status={folder.path}"], tmp_path, {})
     assert "2 shards: 2 done; 4 of 4 cases done" in shown.stdout

@@ -200,6 +200,19 @@ class TestCancelled:
         assert [folder.history(n).outcome for n in (0, 1)] == ["done", "cancelled"]
         assert folder.finished(1) == 2
 
+    def test_who_looks_after_it_ends_the_job(self, folder):
+        class Watched(Jobs):
+            def states(self, jobs):
+                found = super().states(jobs)
+                if folder.history(1).last == "started":
+                    folder.note(1, "cancelled")
+                return found
+
+        jobs = Watched(folder, [[does_all], [begins]])
+        tend(folder, jobs, lambda states: None, pause=0.0)
+        assert jobs.cancelled == ["job-1"]
+        assert folder.history(1).outcome == "cancelled"
+
     def test_resumed_it_goes_on(self, folder):
         does_all(folder, 0)
         folder.note(1, "cancelled")
@@ -215,6 +228,12 @@ class TestFolder:
             Folder(folder.path).begin(plan())
         assert Folder(folder.path).plan == folder.plan
         assert not list(folder.path.glob(".fleet-*"))
+
+    def test_a_folder_that_is_full_or_gone_is_one_sentence(self, folder):
+        events = folder.shard(0) / "events.jsonl"
+        events.mkdir()
+        with pytest.raises(UserError, match=r"events\.jsonl: cannot be written: Is a directory"):
+            folder.note(0, "started")
 
     def test_a_folder_without_a_fleet_is_none(self, tmp_path):
         with pytest.raises(UserError, match="holds no fleet"):
@@ -253,6 +272,8 @@ class TestStatus:
         begins(folder, 0)
         assert state_of(folder.history(0), {"j": "waiting"}) == "requeued"
         assert state_of(folder.history(0), {"j": "running"}) == "running"
+        assert state_of(folder.history(0), {}) == "died"
+        assert state_of(folder.history(0), None) == "running"
         assert state_of(folder.history(1), {}) == "waiting"
 
 
