@@ -1,7 +1,8 @@
 """Results of any machines as one file: read and written one at a time, environments kept apart.
 
 Each file is read twice: first for what it holds, then to copy its benchmarks. So the memory that is
-needed is that of one file and of an index of the cases, however many files there are.
+needed is that of one file and of an index of the cases, however many files there are; and where one
+case is in many files, that of its rounds.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ import gzip
 import json
 import subprocess
 import sys
+import tracemalloc
 
 import pytest
 
@@ -202,6 +203,23 @@ class TestDuplicates:
             assert ours["not_measured"] == []
             (note,) = [note for note in ours["notes"] if "could not" in note]
             assert note.startswith("c.json could not measure nn_rnn-") and "signal 9" in note
+
+
+class TestMemory:
+    def test_it_does_not_grow_with_the_number_of_files(self, tmp_path):
+        def most(count):
+            files = [
+                shard(tmp_path / f"{count}-{n}.json", [n + 1], rounds=300, blocks=10)
+                for n in range(count)
+            ]
+            tracemalloc.start()
+            try:
+                merge_results(files, tmp_path / f"{count}.json")
+                return tracemalloc.get_traced_memory()[1]
+            finally:
+                tracemalloc.stop()
+
+        assert most(12) < 1.5 * most(3)
 
 
 class TestRefused:
