@@ -193,7 +193,12 @@ def fleet(
             ),
         )
         _print_plan(folder)
-    _look_after(folder, leave=submit_only)
+    try:
+        _look_after(folder, leave=submit_only)
+    except UserError:
+        if resume is None:
+            folder.forget()
+        raise
 
 
 def _request(

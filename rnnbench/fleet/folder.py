@@ -7,8 +7,10 @@ appended to, so neither a job nor a coordinator can lose what another one wrote.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -192,6 +194,19 @@ class Folder:
         except OSError as error:
             raise UserError(f"--output {self.path}: cannot be written: {error.strerror}") from None
         self._plan = plan
+
+    def forget(self) -> None:
+        """Remove a fleet of which no job was ever submitted, so that it can be begun again."""
+        if any(self.history(shard.number).events for shard in self.plan.shards):
+            return
+        for made in (self.path / "shards", self.jobs):
+            shutil.rmtree(made, ignore_errors=True)
+        for kind in self.plan.kinds:
+            self.canaries_of(kind.name).unlink(missing_ok=True)
+        (self.path / "lock").unlink(missing_ok=True)
+        self.plan_file.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self.path.rmdir()  # where nothing else is in it
 
     def shard(self, number: int) -> Path:
         """The folder of a shard."""

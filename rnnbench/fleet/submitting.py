@@ -7,8 +7,8 @@ import os
 import shutil
 import signal
 import subprocess
-import warnings
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 from rnnbench.errors import UserError
@@ -23,6 +23,10 @@ _LONGER = 3.0
 
 _FOREVER_MINUTES = 60 * 24 * 365
 _QUERY_SECONDS = 60.0
+
+_LONGEST_ARRAY = 1000
+"""Jobs of an array: Slurm's own default takes no more."""
+
 _TO_END_SECONDS = 10.0
 
 WAITING, RUNNING = "waiting", "running"
@@ -46,7 +50,7 @@ class ShardJob:
         """The job that is queued again."""
         import submitit
 
-        folder = Folder(_path(self.path))
+        folder = Folder(Path(self.path))
         folder.note(
             self.number,
             "ended",
@@ -55,12 +59,6 @@ class ShardJob:
             finished=folder.finished(self.number),
         )
         return submitit.helpers.DelayedSubmission(self)
-
-
-def _path(text: str) -> Any:
-    from pathlib import Path
-
-    return Path(text)
 
 
 class Submitter(Protocol):
@@ -173,7 +171,7 @@ class SlurmSubmitter:
         self._folder = folder
 
     def submit(self, kind: KindOfNode, numbers: Sequence[int], cost: float) -> list[str]:
-        """Submit shards as one array.
+        """Submit shards as an array, or as several where Slurm takes no longer one.
 
         Raises:
             UserError: Slurm does not take them; the message is its own.
@@ -183,12 +181,17 @@ class SlurmSubmitter:
         executor = submitit.SlurmExecutor(folder=self._folder.jobs, max_num_timeout=10**6)
         minutes = max(_LEAST_MINUTES, round(_LONGER * cost / 60))
         executor.update_parameters(**slurm_parameters(kind.asked, minutes))
+        submitted: list[Any] = []
         try:
-            with executor.batch():
-                submitted = [
-                    executor.submit(ShardJob(str(self._folder.path), number)) for number in numbers
-                ]
+            for start in range(0, len(numbers), _LONGEST_ARRAY):
+                with executor.batch():
+                    submitted += [
+                        executor.submit(ShardJob(str(self._folder.path), number))
+                        for number in numbers[start : start + _LONGEST_ARRAY]
+                    ]
         except (submitit.core.utils.FailedJobError, submitit.core.utils.FailedSubmissionError) as e:
+            # Of those that were taken nobody would know.
+            self.cancel([str(job.job_id) for job in submitted if _is_known(job)])
             raise UserError(f"Slurm does not take the jobs of {kind.name}: {_told(e)}") from None
         return [str(job.job_id) for job in submitted]
 
@@ -244,9 +247,16 @@ def slurm_parameters(asked: Mapping[str, str], minutes: int) -> dict[str, Any]:
     return {**parameters, "additional_parameters": others}
 
 
+def _is_known(job: Any) -> bool:
+    """Whether a job of a batch has its number: it gets it when the batch is submitted."""
+    try:
+        return bool(job.job_id)
+    except AttributeError:
+        return False
+
+
 def _told(error: Exception) -> str:
     """The line of sbatch's own words."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     said = [line for line in lines if "error:" in line]
-    with warnings.catch_warnings():
-        return (said or lines or ["sbatch failed without a word"])[-1]
+    return (said or lines or ["sbatch failed without a word"])[-1]

@@ -157,6 +157,7 @@ def test_an_unknown_partition_is_one_sentence(fleet, tmp_path):
     assert status == 2
     assert "Slurm does not take the jobs of default: " in said and "partition" in said
     assert "Traceback" not in said
+    assert not (tmp_path / "out").exists(), "so that it can be begun again with another one"
 
 
 def test_cancelled_and_resumed_it_ends_whole(fleet, node, tmp_path):

@@ -235,6 +235,18 @@ class TestFolder:
         with pytest.raises(UserError, match=r"events\.jsonl: cannot be written: Is a directory"):
             folder.note(0, "started")
 
+    def test_a_fleet_that_was_never_submitted_can_be_begun_again(self, folder):
+        kept = folder.path / "mine.txt"
+        kept.write_text("mine")
+        folder.forget()
+        assert sorted(folder.path.iterdir()) == [kept]
+        Folder(folder.path).begin(plan())
+
+    def test_a_fleet_with_a_job_is_never_forgotten(self, folder):
+        folder.note(1, "submitted", job="j")
+        folder.forget()
+        assert Folder(folder.path).history(1).job == "j"
+
     def test_a_folder_without_a_fleet_is_none(self, tmp_path):
         with pytest.raises(UserError, match="holds no fleet"):
             _ = Folder(tmp_path).plan
