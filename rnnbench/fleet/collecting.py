@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from rnnbench.errors import UserError
 from rnnbench.fleet.canaries import Spread, Visit, read_visit, spread_of
 from rnnbench.fleet.folder import Folder
 from rnnbench.fleet.merging import Merged, merge_results
+from rnnbench.fleet.salvage import salvaged
 from rnnbench.grids import load_grid
 from rnnbench.measuring.journal import by_type, journal_path, read_journal
 from rnnbench.regressions.joining import sessions_of
@@ -29,7 +31,7 @@ class Collected:
 
 
 def collect(folder: Folder) -> Collected:
-    """Write the fleet's result from all shards that are done.
+    """Write the fleet's result from all shards that are done, and what others had finished.
 
     Raises:
         UserError: no shard is done, or a shard's result is damaged.
@@ -40,9 +42,11 @@ def collect(folder: Folder) -> Collected:
         history = folder.history(shard.number)
         if history.outcome == "done":
             done[folder.result_of(shard.number)] = shard.number
-        else:
-            what = history.outcome or "not finished"
-            lost[shard.number] = f"{what}: {history.reason}" if history.reason else what
+            continue
+        what = history.outcome or "not finished"
+        lost[shard.number] = f"{what}: {history.reason}" if history.reason else what
+        if _salvage(folder, shard.number):
+            done[folder.salvaged_of(shard.number)] = shard.number
     if not done:
         reasons = "; ".join(f"shard {number} was {why}" for number, why in lost.items())
         raise UserError(f"no shard of the fleet in {folder.path} is done: {reasons}")
@@ -53,7 +57,8 @@ def collect(folder: Folder) -> Collected:
     def sessions(file: Path, document: Mapping[str, Any]) -> list[dict[str, Any]]:
         number = done[file]
         facts = {"shard": number, "slow": number in slow}
-        return [{**session, **facts} for session in _by_node(file, document)]
+        result = folder.result_of(number)
+        return [{**session, **facts} for session in _by_node(result, document)]
 
     notes = [*_slow_notes(spreads), *_clock_notes(folder)]
     merged = merge_results(
@@ -69,6 +74,15 @@ def collect(folder: Folder) -> Collected:
         notes=notes,
     )
     return Collected(merged, spreads, lost)
+
+
+def _salvage(folder: Folder, number: int) -> bool:
+    """Keep what a shard without a result had finished; whether there is anything."""
+    document = salvaged(folder.result_of(number), folder.canary_results(number))
+    if document is None:
+        return False
+    folder.write(folder.salvaged_of(number), json.dumps(document, allow_nan=False))
+    return True
 
 
 def _visits(folder: Folder) -> Iterator[Visit]:
@@ -100,13 +114,11 @@ def _by_node(file: Path, document: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _missing(folder: Folder, lost: Mapping[int, str]) -> Iterator[tuple[Case, str, str]]:
     kinds = {shard.number: shard.kind for shard in folder.plan.shards}
     for number, why in lost.items():
-        kept = folder.finished(number)
-        also = f"; its journal holds {kept:,} cases that it had finished" if kept else ""
         for case in load_grid(folder.grid_of(number)).cases():
             yield (
                 dataclasses.replace(case, environment=kinds[number] or DEFAULT_ENVIRONMENT),
                 "failed",
-                f"shard {number} of the fleet was {why}{also}",
+                f"shard {number} of the fleet was {why}",
             )
 
 

@@ -224,6 +224,10 @@ class Folder:
         """The result of a shard."""
         return self.shard(number) / "result.json"
 
+    def salvaged_of(self, number: int) -> Path:
+        """What was kept of a shard that has no result."""
+        return self.shard(number) / "salvaged.json"
+
     def canary_results(self, number: int) -> list[Path]:
         """What a shard's jobs measured of the canaries."""
         return sorted(self.shard(number).glob("canaries-*.json"))

@@ -103,9 +103,68 @@ class TestCollected:
         assert note.startswith("shard 2 ran on a slow or busy node")
         assert any("Shard 2 ran on a slow" in line for line in collected_sentences(folder, found))
 
+    def test_what_a_shard_had_finished_before_it_was_given_up_is_kept(self, folder):
+        document = read_document(folder.result_of(3))
+        whole = document["benchmarks"][0]
+        ours, data = whole["extra_info"]["rnnbench"], whole["stats"]["data"]
+        blocks = [
+            {
+                "type": "block",
+                "case": ours["case"],
+                **block,
+                "rounds": data[slice(*block["rounds"])],
+                "device_rounds": [],
+                "seconds": 0.05,
+            }
+            for block in ours["blocks"]
+        ]
+        other = document["benchmarks"][1]["extra_info"]["rnnbench"]["case"]
+        end = {
+            "type": "finished",
+            "case": ours["case"],
+            "status": "measured",
+            "reason": "",
+            "stopped": "time spent",
+            "prepared": {
+                "verification": ours["verification"],
+                "iterations": 1,
+                "compile": None,
+                "clock": ours["clock"],
+            },
+            "ran": ours["ran"],
+            "warm_compile": None,
+        }
+        options = {"seconds": 1.0, "replicates": 2, "plugins": []}
+        begun = {"type": "run", "node": "n3", "first_replicate": 0, "run_id": "r3"}
+        folder.result_of(3).unlink()
+        journal(
+            folder,
+            3,
+            {**begun, "identity": {"options": options}},
+            *blocks,
+            end,
+            {**blocks[0], "case": other},
+        )
+        (folder.shard(3) / "events.jsonl").unlink()
+        folder.note(3, "given up", reason="no torch here")
+        found = collect(folder)
+        assert validate(folder.result) == []
+        merged = read_document(folder.result)
+        kept = {
+            entry["extra_info"]["rnnbench"]["case"]["batch"]: entry
+            for entry in merged["benchmarks"]
+        }
+        assert sorted(kept) == [1, 2, 3, 4, 5, 6, 7]
+        assert kept[7]["stats"]["data"] == data
+        assert kept[7]["extra_info"]["rnnbench"]["verification"] == ours["verification"]
+        (missing,) = merged["rnnbench"]["not_measured"]
+        assert missing["case"]["batch"] == 8, "its group was not finished"
+        assert any("made from the journal" in note for note in merged["rnnbench"]["notes"])
+        assert found.lost == {3: "given up: no torch here"}
+
     def test_cases_of_a_shard_that_was_given_up_have_its_reason(self, folder):
         folder.result_of(3).unlink()
-        journal(folder, 3, {"type": "run"}, {"type": "finished", "case": {}})
+        journal(folder, 3, {"type": "run"})
         events = folder.shard(3) / "events.jsonl"
         events.unlink()
         folder.note(3, "ended", how="failed", reason="no torch here", finished=1)
@@ -115,8 +174,7 @@ class TestCollected:
         missing = read_document(folder.result)["rnnbench"]["not_measured"]
         assert batches_of(missing, lambda entry: entry["case"]) == [7, 8]
         assert {entry["reason"] for entry in missing} == {
-            "shard 3 of the fleet was given up: no torch here; its journal holds 1 cases that it "
-            "had finished"
+            "shard 3 of the fleet was given up: no torch here"
         }
         assert found.lost == {3: "given up: no torch here"}
 
