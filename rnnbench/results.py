@@ -145,8 +145,8 @@ class Run:
     ``stages`` is how often a case could have been looked at before it was decided, as was planned
     beforehand. ``sessions`` are the ranges [from, to) of replicates that were measured at one time;
     none stands for a single one. ``slow`` are the numbers of those on a slow or busy node, from 1,
-    and ``spreads`` the standard deviation of log-times between nodes that should be equal, by
-    environment, as canaries told it.
+    and ``spreads`` the standard deviation of log-times between nodes that should be equal and how
+    many these were, by environment, as canaries told it.
     """
 
     label: str
@@ -162,7 +162,7 @@ class Run:
     stages: int = 1
     sessions: tuple[tuple[int, int], ...] = ()
     slow: frozenset[int] = frozenset()
-    spreads: Mapping[str, float] = field(default_factory=dict)
+    spreads: Mapping[str, tuple[float, int]] = field(default_factory=dict)
 
     def sessions_of(self, replicates: Iterable[int]) -> list[int] | None:
         """The number of the session of each replicate; None where all are of a single one."""
@@ -403,9 +403,12 @@ def described_run(label: str, path: str, document: Mapping[str, Any]) -> Run:
             if entry.get("slow") is True
         ),
         spreads={
-            str(_item(entry, "kind")): deviation
+            str(_item(entry, "kind")): (deviation, even)
             for entry in _items(ours.get("spreads"))
-            if (deviation := _seconds(_item(entry, "deviation"))) is not None
+            if (deviation := _number(_item(entry, "deviation"))) is not None
+            and (even := _whole(_item(entry, "even"))) is not None
+            and 0 <= deviation < 100
+            and even > 1
         },
     )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,12 +70,14 @@ class Visit:
 class Spread:
     """How much the shards of a kind differ in the same cases.
 
-    ``deviation`` is the standard deviation of log-times between shards that are not slow; None of
-    fewer than two. ``slow`` are the shards, each with how many times the middle it took.
+    ``deviation`` is the standard deviation of log-times between the ``even`` shards that are not
+    slow; None of fewer than three, of which it would say nothing. ``slow`` are the shards, each
+    with how many times the middle it took.
     """
 
     kind: str
     shards: int
+    even: int
     deviation: float | None
     slow: Mapping[int, float]
 
@@ -84,6 +86,7 @@ class Spread:
         return {
             "kind": self.kind,
             "shards": self.shards,
+            "even": self.even,
             "deviation": self.deviation,
             "slow": [{"shard": shard, "times": times} for shard, times in self.slow.items()],
         }
@@ -138,7 +141,7 @@ def spread_of(visits: Sequence[Visit]) -> list[Spread]:
 
 
 def _spread(kind: str, visits: Sequence[Visit]) -> Spread:
-    effects = _effects(visits)
+    effects = _effects(visits, statistics.median)
     shards: dict[int, list[float]] = {}
     for visit, effect in zip(visits, effects, strict=True):
         if effect is not None:
@@ -153,12 +156,20 @@ def _spread(kind: str, visits: Sequence[Visit]) -> Spread:
             worst = max(own) - middle
             if worst > max(_SLOW, _SIGMAS * sigma):
                 slow[shard] = math.exp(worst)
-    even = [statistics.fmean(own) for shard, own in shards.items() if shard not in slow]
-    deviation = statistics.stdev(even) if len(even) > 1 else None
-    return Spread(kind, len(shards), deviation, slow)
+    # The mean over the canaries: a middle of few is a middle visit's own, and would differ from
+    # itself by nothing.
+    by_shard: dict[int, list[float]] = {}
+    for visit, effect in zip(visits, _effects(visits, statistics.fmean), strict=True):
+        if effect is not None and visit.shard not in slow:
+            by_shard.setdefault(visit.shard, []).append(effect)
+    even = [statistics.fmean(own) for own in by_shard.values()]
+    deviation = statistics.stdev(even) if len(even) >= _FEWEST else None
+    return Spread(kind, len(shards), len(even), deviation, slow)
 
 
-def _effects(visits: Sequence[Visit]) -> list[float | None]:
+def _effects(
+    visits: Sequence[Visit], middle: Callable[[Sequence[float]], float]
+) -> list[float | None]:
     """By how much each visit took longer than the middle one, as a logarithm."""
     ids = dict.fromkeys(name for visit in visits for name in visit.means)
     middles = {
@@ -167,5 +178,5 @@ def _effects(visits: Sequence[Visit]) -> list[float | None]:
     found: list[float | None] = []
     for visit in visits:
         logs = [math.log(mean / middles[name]) for name, mean in visit.means.items()]
-        found.append(statistics.median(logs) if logs else None)
+        found.append(middle(logs) if logs else None)
     return found

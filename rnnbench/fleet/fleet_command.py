@@ -299,7 +299,10 @@ def _resume(folder: Folder) -> None:
             "grids; begin it again in another folder"
         )
     for shard in folder.plan.shards:
-        if folder.history(shard.number).outcome in ("given up", "cancelled"):
+        history = folder.history(shard.number)
+        # One that only waited here for its turn has not failed when the coordinator ended.
+        waited = folder.plan.executor == "local" and history.last == "submitted"
+        if history.outcome in ("given up", "cancelled") or waited:
             folder.note(shard.number, "resumed")
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from rnnbench.fleet.canaries import Spread
 from rnnbench.fleet.collecting import Collected
 from rnnbench.fleet.folder import Folder, History, ShardPlan
 from rnnbench.fleet.submitting import RUNNING
 from rnnbench.report.escaping import clean
+from rnnbench.statistics import student_t_quantile
 
 __all__ = ["Progress", "collected_sentences", "plan_sentences", "state_of", "status_lines"]
 
@@ -106,7 +109,7 @@ def collected_sentences(folder: Folder, found: Collected) -> Iterator[str]:
             yield (
                 f"Shards on {spread.kind} differ by {spread.deviation:.1%} (standard deviation of "
                 "the same cases): a difference between two of their groups means little below "
-                f"{1.96 * 2**0.5 * spread.deviation:.0%}"
+                f"{_least_difference(spread):.0%}"
             )
         for shard, times in spread.slow.items():
             yield (
@@ -114,6 +117,12 @@ def collected_sentences(folder: Folder, found: Collected) -> Iterator[str]:
                 "long as the others'; measure it again before anything of it is compared with "
                 "other shards"
             )
+
+
+def _least_difference(spread: Spread) -> float:
+    """What two shards must differ by, at 95 %, to differ by more than their nodes do."""
+    quantile = student_t_quantile(0.975, spread.even - 1)
+    return math.expm1(quantile * math.sqrt(2) * (spread.deviation or 0.0))
 
 
 def _summary(

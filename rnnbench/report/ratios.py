@@ -5,14 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import Literal, TypeAlias
 
 from rnnbench.errors import UserError
 from rnnbench.report.escaping import clean
 from rnnbench.report.groups import CASE_NAMES, COMPETITOR
 from rnnbench.results import Results
-from rnnbench.statistics import Blocks, Verdict, compare_blocks, verdict_of
+from rnnbench.statistics import (
+    Blocks,
+    Verdict,
+    compare_blocks,
+    student_t_quantile,
+    verdict_of,
+)
 
 __all__ = [
     "PAIRED",
@@ -119,10 +124,11 @@ def with_nodes(
         return None, None
     if pairing == "other kinds":
         return bounds
-    deviation = run.spreads[str(results.frame.at[base, "environment"])]
+    deviation, nodes = run.spreads[str(results.frame.at[base, "environment"])]
     middle, half = math.log(low * high) / 2, math.log(high / low) / 2
-    nodes = NormalDist().inv_cdf((1 + level) / 2) * math.sqrt(2) * deviation
-    wide = math.hypot(half, nodes)
+    # Of few nodes the deviation itself is hardly known.
+    apart = student_t_quantile((1 + level) / 2, nodes - 1) * math.sqrt(2) * deviation
+    wide = math.hypot(half, apart)
     return math.exp(middle - wide), math.exp(middle + wide)
 
 

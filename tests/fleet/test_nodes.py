@@ -36,7 +36,7 @@ def merged(tmp_path, shards, *, slow=(), spreads=True, kinds=None, name="all"):
         made["rnnbench"]["run_id"] = f"{name}-{number}"
         files.append(write(tmp_path / f"{name}-{number}.json", made))
     output = tmp_path / f"{name}.json"
-    spread = [{"kind": "default", "shards": len(shards), "deviation": DEVIATION, "slow": []}]
+    spread = [{"kind": "default", "even": 1000, "deviation": DEVIATION, "slow": []}]
     merge_results(files, output, extra={"spreads": spread} if spreads else {})
     found = json.loads(output.read_text())
     for number in slow:
@@ -95,6 +95,17 @@ class TestIntervals:
             found = ratio_of(results, row_of(results, 1), row_of(results, 2))
             held += found.low <= 1.0 <= found.high
         assert held >= 17
+
+    def test_of_few_nodes_they_are_wider_still(self, tmp_path):
+        path = merged(tmp_path, [{1: 1e-3}, {3: 1e-3}])
+        found = json.loads(path.read_text())
+        widths = []
+        for even in (1000, 3):
+            found["rnnbench"]["spreads"][0]["even"] = even
+            results = read([str(write(path, found))])
+            ratio = ratio_of(results, row_of(results, 1), row_of(results, 3))
+            widths.append(math.log(ratio.high / ratio.low))
+        assert widths[1] == pytest.approx(widths[0] * 4.303 / 1.962, rel=0.05)
 
     @pytest.mark.parametrize("slow", [0, 1])
     def test_nothing_is_said_across_nodes_of_which_one_is_slow(self, tmp_path, slow):
