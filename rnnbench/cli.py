@@ -15,6 +15,7 @@ from rnnbench.axis_options import AXIS_PREFIX, axis_options, axis_overrides
 from rnnbench.diagnosis import command as profile_command
 from rnnbench.diagnosis import machine_command
 from rnnbench.errors import UserError
+from rnnbench.fleet import fleet_command, merge_command
 from rnnbench.grids import DEFAULT_GRID, grid_names, load_grid
 from rnnbench.lesson import command as classifier_command
 from rnnbench.regressions import (
@@ -152,6 +153,8 @@ compare_command.register(app)
 bisect_command.register(app)
 noise_command.register(app)
 history_command.register(app)
+fleet_command.register(app)
+merge_command.register(app)
 classifier_command.register(app)
 profile_command.register(app)
 machine_command.register(app)

@@ -145,7 +145,9 @@ class Run:
     Files that were split from one result have the same ``run_id``; it is empty in older files.
     ``stages`` is how often a case could have been looked at before it was decided, as was planned
     beforehand. ``sessions`` are the ranges [from, to) of replicates that were measured at one time;
-    none stands for a single one.
+    none stands for a single one. ``slow`` are the numbers of those on a slow or busy node, from 1,
+    and ``spreads`` the standard deviation of log-times between nodes that should be equal and how
+    many these were, by environment, as canaries told it.
     """
 
     label: str
@@ -160,6 +162,8 @@ class Run:
     run_id: str = ""
     stages: int = 1
     sessions: tuple[tuple[int, int], ...] = ()
+    slow: frozenset[int] = frozenset()
+    spreads: Mapping[str, tuple[float, int]] = field(default_factory=dict)
 
     def sessions_of(self, replicates: Iterable[int]) -> list[int] | None:
         """The number of the session of each replicate; None where all are of a single one."""
@@ -221,6 +225,13 @@ class Results:
         return Case.from_columns(
             {column.name: column.type(values[column.name]) for column in CASE_COLUMNS}
         )
+
+    def sessions_at(self, row: int) -> frozenset[int]:
+        """The numbers of the sessions that a row was measured in; none where there is only one."""
+        run, samples = self.run_of(row), self.samples[row]
+        if samples is None or len(run.sessions) < 2:
+            return frozenset()
+        return frozenset(run.sessions_of(block.replicate for block in samples.blocks) or ())
 
     @property
     def measured(self) -> pd.DataFrame:
@@ -391,6 +402,19 @@ def described_run(label: str, path: str, document: Mapping[str, Any]) -> Run:
         run_id=_text(ours.get("run_id")) or "",
         stages=ours["stages"]["planned"] if "stages" in ours else 1,
         sessions=tuple(tuple(entry["replicates"]) for entry in ours.get("sessions", ())),
+        slow=frozenset(
+            number
+            for number, entry in enumerate(ours.get("sessions", ()), start=1)
+            if entry.get("slow") is True
+        ),
+        spreads={
+            str(_item(entry, "kind")): (deviation, even)
+            for entry in _items(ours.get("spreads"))
+            if (deviation := _number(_item(entry, "deviation"))) is not None
+            and (even := _whole(_item(entry, "even"))) is not None
+            and 0 <= deviation < 100
+            and even > 1
+        },
     )
 
 

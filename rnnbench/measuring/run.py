@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import platform
 import time
 import uuid
 from collections.abc import Sequence
@@ -289,8 +290,17 @@ class Run:
                     "would have gone on with it"
                 )
         self._journal = Journal(path)
-        started = {"type": "run" if fresh else "resumed", "identity": identity}
-        self._journal.append({**started, "run_id": self._id, "time": time.time()})
+        self._journal.append(
+            {
+                "type": "run" if fresh else "resumed",
+                "identity": identity,
+                "run_id": self._id,
+                "time": time.time(),
+                # A run may go on on another node of the same kind.
+                "node": platform.node(),
+                "first_replicate": self._resumed_replicates,
+            }
+        )
 
 
 def _names_only(devices: dict[str, Any]) -> dict[str, Any]:

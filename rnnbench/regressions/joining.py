@@ -16,9 +16,21 @@ from rnnbench.report.escaping import clean
 from rnnbench.results import Run, described_run
 from rnnbench.validation import read_document
 
-__all__ = ["benchmark_stats", "join_results"]
+__all__ = [
+    "SAME_CODE",
+    "benchmark_stats",
+    "join_results",
+    "joined_id",
+    "joined_load",
+    "path_of",
+    "replicates_numbered_on",
+    "sessions_of",
+    "summed",
+    "turns_of",
+    "with_changes",
+]
 
-_SAME = ("torch", "torch_git", "python", "planted")
+SAME_CODE = ("torch", "torch_git", "python", "planted")
 """What must be equal, beside machine and settings, for processes to be replicates."""
 
 _PATH = ("backend", "graphs", "breaks")
@@ -50,15 +62,15 @@ def join_results(files: Sequence[Path]) -> dict[str, Any]:
         ours = document["rnnbench"]
         for benchmark in document["benchmarks"]:
             case = Case.from_columns(benchmark["extra_info"]["rnnbench"]["case"])
-            parts.setdefault(case, []).append(_numbered_on(benchmark, replicates, turns))
+            parts.setdefault(case, []).append(replicates_numbered_on(benchmark, replicates, turns))
         missing |= {Case.from_columns(entry["case"]): entry for entry in ours["not_measured"]}
-        found = _sessions(document)
+        found = sessions_of(document)
         sessions += [
             {**session, "replicates": [replicates + end for end in session["replicates"]]}
             for session in found
         ]
         replicates += found[-1]["replicates"][1]
-        turns += 1 + max((block["turn"] for block in _blocks(document)), default=-1)
+        turns += turns_of(document)
     first = documents[0]
     notes = [note for run in runs for note in run.notes]
     return {
@@ -67,19 +79,19 @@ def join_results(files: Sequence[Path]) -> dict[str, Any]:
         "benchmarks": [_joined(found) for found in parts.values()],
         "rnnbench": {
             **first["rnnbench"],
-            "run_id": _joined_id(runs),
+            "run_id": joined_id(runs),
             "options": {
                 **runs[0].options,
-                **_summed("replicates_run", [run.options for run in runs]),
+                **summed("replicates_run", [run.options for run in runs]),
             },
             "environments": {
                 name: {
                     **described,
-                    **_summed("processes", [run.environments[name] for run in runs]),
+                    **summed("processes", [run.environments[name] for run in runs]),
                 }
                 for name, described in runs[0].environments.items()
             },
-            "load": _joined_load([run.load for run in runs]),
+            "load": joined_load([run.load for run in runs]),
             "sessions": sessions,
             "notes": list(dict.fromkeys([*notes, *_odd_ones(documents, parts)])),
             "not_measured": [entry for case, entry in missing.items() if case not in parts],
@@ -151,7 +163,7 @@ def _check_same(runs: Sequence[Run]) -> None:
             found += differences((first, then), (run, now))
             found += [
                 Difference(f"{key} of {name}", str(then.get(key)), str(now.get(key)))
-                for key in _SAME
+                for key in SAME_CODE
                 if then.get(key) != now.get(key)
             ]
         if found:
@@ -165,12 +177,17 @@ def _check_same(runs: Sequence[Run]) -> None:
             )
 
 
+def turns_of(document: Mapping[str, Any]) -> int:
+    """How many turns a document's blocks are numbered with."""
+    return 1 + max((block["turn"] for block in _blocks(document)), default=-1)
+
+
 def _blocks(document: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     for benchmark in document["benchmarks"]:
         yield from benchmark["extra_info"]["rnnbench"]["blocks"]
 
 
-def _sessions(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+def sessions_of(document: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The sessions of a document, which are one where it was not joined before."""
     ours = document["rnnbench"]
     if ours.get("sessions"):
@@ -189,16 +206,20 @@ def _sessions(document: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def _numbered_on(benchmark: Mapping[str, Any], replicates: int, turns: int) -> dict[str, Any]:
+def replicates_numbered_on(
+    benchmark: Mapping[str, Any], replicates: int, turns: int
+) -> dict[str, Any]:
+    """A benchmark whose replicates and turns begin at these numbers."""
     ours = benchmark["extra_info"]["rnnbench"]
     blocks = [
         {**block, "replicate": block["replicate"] + replicates, "turn": block["turn"] + turns}
         for block in ours["blocks"]
     ]
-    return _with(benchmark, {"blocks": blocks})
+    return with_changes(benchmark, {"blocks": blocks})
 
 
-def _with(benchmark: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+def with_changes(benchmark: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """A benchmark with other entries in its ``extra_info.rnnbench``."""
     extra = benchmark["extra_info"]
     return {**benchmark, "extra_info": {**extra, "rnnbench": {**extra["rnnbench"], **changes}}}
 
@@ -223,26 +244,26 @@ def _joined(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
     changes = {
         "blocks": blocks,
         "stopped": ours[-1]["stopped"],
-        "ran": {**ours[0]["ran"], **_summed("recompilations", [own["ran"] for own in ours])},
+        "ran": {**ours[0]["ran"], **summed("recompilations", [own["ran"] for own in ours])},
     }
     stats = {**benchmark_stats(data), "data": data, "iterations": ours[0]["iterations"]}
-    return {**_with(first, changes), "stats": stats}
+    return {**with_changes(first, changes), "stats": stats}
 
 
-def _summed(key: str, tables: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+def summed(key: str, tables: Sequence[Mapping[str, Any]]) -> dict[str, int]:
     """A count of all together, nothing where one of them does not have it."""
     found = [table.get(key) for table in tables]
     counts = [count for count in found if type(count) is int]
     return {key: sum(counts)} if len(counts) == len(found) else {}
 
 
-def _joined_id(runs: Sequence[Run]) -> str:
+def joined_id(runs: Sequence[Run]) -> str:
     """The same for the same runs, so that files split from the whole know each other."""
     ids = [run.run_id for run in runs]
     return hashlib.sha256("\n".join(ids).encode()).hexdigest()[:32] if all(ids) else ""
 
 
-def _joined_load(loads: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def joined_load(loads: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Accounts of all together: what each of them says, shares weighted by their seconds."""
 
     def numbers(key: str) -> list[float] | None:
@@ -283,7 +304,7 @@ def _odd_ones(
     changed = [
         case.id
         for case, found in parts.items()
-        if any(_path(part) != _path(found[0]) for part in found)
+        if any(path_of(part) != path_of(found[0]) for part in found)
     ]
     if changed:
         yield (
@@ -292,7 +313,8 @@ def _odd_ones(
         )
 
 
-def _path(part: Mapping[str, Any]) -> list[Any]:
+def path_of(part: Mapping[str, Any]) -> list[Any]:
+    """What ran, as far as it decides whether two runs took the same path."""
     ran = part["extra_info"]["rnnbench"]["ran"]
     return [ran.get(name) for name in _PATH]
 

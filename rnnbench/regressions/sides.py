@@ -10,6 +10,7 @@ from typing import Any
 from rnnbench.errors import UserError
 from rnnbench.report.escaping import clean
 from rnnbench.report.groups import CASE_NAMES
+from rnnbench.report.ratios import pairing_apart
 from rnnbench.results import Results, Run, read
 
 __all__ = ["Side", "Sides", "read_sides", "sides_of"]
@@ -49,7 +50,12 @@ class Sides:
     def one_run(self) -> bool:
         """Whether both took turns in one run, be it in one file or in files split from it."""
         if self.base.run.label == self.new.run.label:
-            return True
+            # Of a file that was merged from several, only its sessions tell.
+            return not any(
+                pairing_apart(self.results, row, self.new.rows[key])
+                for key, row in self.base.rows.items()
+                if key in self.new.rows
+            )
         return bool(self.base.run.run_id) and self.base.run.run_id == self.new.run.run_id
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from rnnbench.cases import common_ground
 from rnnbench.report.groups import CASE_NAMES, COMPETITOR
-from rnnbench.report.ratios import Pairing, Ratio
+from rnnbench.report.ratios import Pairing, Ratio, pairing_apart, with_nodes
 from rnnbench.results import MEASURED, Results
 from rnnbench.statistics import middle_interval, process_figure, side_interval, verdict_of
 
@@ -65,6 +65,9 @@ class Figures:
         """What `rnnbench.report.ratios.pairing_of` says."""
         if self.columns["run"][base] != self.columns["run"][new]:
             return "separate runs"
+        apart = pairing_apart(self._results, base, new)
+        if apart is not None:
+            return apart
         if self._grounds[base] != self._grounds[new]:
             return "same run"
         same = self.columns["environment"][base] == self.columns["environment"][new]
@@ -191,13 +194,15 @@ def ratios_of(
     ratios = []
     for (base, new), ((value, low, high), processes) in zip(pairs, bounds, strict=True):
         low, high = (None if bound is None else math.exp(bound) for bound in (low, high))
+        pairing = figures.pairing(base, new)
+        low, high = with_nodes(results, base, new, pairing, (low, high), level)
         ratios.append(
             Ratio(
                 value=math.exp(value),
                 low=low,
                 high=high,
                 verdict=verdict_of(low, high, margin),
-                pairing=figures.pairing(base, new),
+                pairing=pairing,
                 processes=processes,
             )
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import os
 import secrets
 import signal
@@ -11,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
+from typing import IO
 
 from rnnbench.errors import UserError
 
@@ -18,6 +21,7 @@ __all__ = [
     "STAGED",
     "check_output_file",
     "check_output_folder",
+    "staged_file",
     "staged_name",
     "undisturbed",
     "write_file",
@@ -86,6 +90,38 @@ def write_file(path: Path, content: bytes) -> None:
             finally:
                 with suppress(FileNotFoundError):
                     staged.unlink()
+    except OSError as error:
+        raise UserError(f"{_said(path)}: cannot be written: {error.strerror or error}") from None
+
+
+@contextmanager
+def staged_file(path: Path) -> Iterator[IO[str]]:
+    """A file to write piece by piece; it takes its name when all is written, or never had it.
+
+    It is packed with gzip where its name ends in ``.gz``.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    staged = path.with_name(staged_name())
+    try:
+        try:
+            with staged.open("wb") as raw:
+                if path.suffix == ".gz":
+                    # Without name and time: the same content is the same file.
+                    with (
+                        gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as packed,
+                        io.TextIOWrapper(packed, encoding="utf-8") as text,
+                    ):
+                        yield text
+                else:
+                    with io.TextIOWrapper(raw, encoding="utf-8") as text:
+                        yield text
+            with undisturbed():
+                os.replace(staged, path)
+        finally:
+            with suppress(FileNotFoundError):
+                staged.unlink()
     except OSError as error:
         raise UserError(f"{_said(path)}: cannot be written: {error.strerror or error}") from None
 

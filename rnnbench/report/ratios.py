@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -10,7 +11,13 @@ from rnnbench.errors import UserError
 from rnnbench.report.escaping import clean
 from rnnbench.report.groups import CASE_NAMES, COMPETITOR
 from rnnbench.results import Results
-from rnnbench.statistics import Blocks, Verdict, compare_blocks
+from rnnbench.statistics import (
+    Blocks,
+    Verdict,
+    compare_blocks,
+    student_t_quantile,
+    verdict_of,
+)
 
 __all__ = [
     "PAIRED",
@@ -18,12 +25,16 @@ __all__ = [
     "Pairing",
     "Ratio",
     "check_baseline",
+    "pairing_apart",
     "pairing_of",
     "ratio_of",
     "require_paired",
+    "with_nodes",
 ]
 
-Pairing: TypeAlias = Literal["same process", "took turns", "same run", "separate runs"]
+Pairing: TypeAlias = Literal[
+    "same process", "took turns", "same run", "other nodes", "other kinds", "separate runs"
+]
 
 PAIRINGS: dict[Pairing, str] = {
     "same process": "took turns block by block in the same processes: drift and a slow process "
@@ -31,10 +42,15 @@ PAIRINGS: dict[Pairing, str] = {
     "took turns": "took turns block by block, each in processes of its own",
     "same run": "measured in one run, but not in turns: a drift of the machine in between is not "
     "in the interval",
+    "other nodes": "measured on other nodes of one kind: the interval is widened by how much such "
+    "nodes differ in the same cases, and nothing is said where one of them was slow",
+    "other kinds": "measured on different kinds of node: the ratio is that of the machines too",
     "separate runs": "measured in separate runs: how much the machine changed between them is not "
     "in the interval",
 }
 """Footings of a ratio from the firmest to the weakest, and what each means."""
+
+Bounds: TypeAlias = tuple[float | None, float | None]
 
 PAIRED: tuple[Pairing, ...] = ("same process", "took turns")
 """Those of which the interval holds all that is known to vary."""
@@ -67,12 +83,53 @@ def pairing_of(results: Results, base: int, new: int) -> Pairing:
     frame = results.frame
     if frame.at[base, "run"] != frame.at[new, "run"]:
         return "separate runs"
+    apart = pairing_apart(results, base, new)
+    if apart is not None:
+        return apart
     setting = [name for name in CASE_NAMES if name not in COMPETITOR]
     differ = any(frame.at[base, name] != frame.at[new, name] for name in setting)
     if differ and results.case_of(base).group != results.case_of(new).group:
         return "same run"
     same = frame.at[base, "environment"] == frame.at[new, "environment"]
     return "same process" if same else "took turns"
+
+
+def pairing_apart(results: Results, base: int, new: int) -> Pairing | None:
+    """What two rows of one file have in common that were never measured at one time, else None.
+
+    A file may be merged from many: only its sessions tell what took turns.
+    """
+    left, right = results.sessions_at(base), results.sessions_at(new)
+    if not left or not right or left & right:
+        return None
+    frame = results.frame
+    if frame.at[base, "environment"] != frame.at[new, "environment"]:
+        return "other kinds"
+    known = frame.at[base, "environment"] in results.run_of(base).spreads
+    return "other nodes" if known else "separate runs"
+
+
+def with_nodes(
+    results: Results, base: int, new: int, pairing: Pairing, bounds: Bounds, level: float
+) -> Bounds:
+    """The interval of a ratio with what the nodes of both rows add to it; none of a slow node.
+
+    How fast nodes are is independent of the noise on them, so it adds in squares, once for each.
+    """
+    low, high = bounds
+    if pairing not in ("other nodes", "other kinds") or low is None or high is None:
+        return bounds
+    run = results.run_of(base)
+    if run.slow & (results.sessions_at(base) | results.sessions_at(new)):
+        return None, None
+    if pairing == "other kinds":
+        return bounds
+    deviation, nodes = run.spreads[str(results.frame.at[base, "environment"])]
+    middle, half = math.log(low * high) / 2, math.log(high / low) / 2
+    # Of few nodes the deviation itself is hardly known.
+    apart = student_t_quantile((1 + level) / 2, nodes - 1) * math.sqrt(2) * deviation
+    wide = math.hypot(half, apart)
+    return math.exp(middle - wide), math.exp(middle + wide)
 
 
 def ratio_of(
@@ -108,11 +165,13 @@ def ratio_of(
         same_process=one_process,
         sessions=results.run_of(base).sessions_of(shared) if shared else None,
     )
+    bounds = compared.low, compared.high
+    low, high = with_nodes(results, base, new, pairing, bounds, level)
     return Ratio(
         value=compared.ratio,
-        low=compared.low,
-        high=compared.high,
-        verdict=compared.verdict,
+        low=low,
+        high=high,
+        verdict=compared.verdict if (low, high) == bounds else verdict_of(low, high, margin),
         pairing=pairing,
         processes=compared.processes,
     )

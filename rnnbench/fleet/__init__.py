@@ -1,0 +1,1 @@
+"""One grid over many machines: dealing its cases, running the shards, bringing results together."""
