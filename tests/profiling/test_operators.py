@@ -3,6 +3,7 @@
 import dataclasses
 
 import pytest
+import torch
 
 from rnnbench.cases import Case
 from rnnbench.profiling.kinds import PARTS
