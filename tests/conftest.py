@@ -76,10 +76,16 @@ LOCK = Path(tempfile.gettempdir()) / f"rnnbench-tests.{os.getpid()}.lock"
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _lock_of_these_tests_alone() -> Iterator[None]:
-    """Commands that are called in this process take it too."""
+def _own_surroundings() -> Iterator[None]:
+    """What commands find that are called in this process, or that it starts.
+
+    The tests' own lock; and nothing of xdist, by which pytest-benchmark would take their runs for
+    parts of this one and time nothing.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RNNBENCH_LOCK", str(LOCK))
+        for name in [name for name in os.environ if name.startswith("PYTEST_XDIST_")]:
+            patch.delenv(name)
         yield
 
 
