@@ -295,9 +295,9 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def quoted(value: Any) -> str:
-    """A value as TOML and JSON write it, cut where it would fill a page."""
+    """A value as TOML and JSON write it; of what would fill a page both ends, as of a long path."""
     text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= 80 else text[:80] + "…"
+    return text if len(text) <= 80 else f"{text[:30]}…{text[-50:]}"
 
 
 def parse_axis(axis: str, text: str, *, prefix: str = OPTION_PREFIX) -> tuple[Value, ...]:
