@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rnnbench import __version__
-from rnnbench.axis_options import AXIS_PREFIX, axis_options, axis_overrides
+from rnnbench.axis_options import axis_options
+from rnnbench.choosing import chosen_cases
+from rnnbench.command_options import Environments, GridName, Plugins
 from rnnbench.diagnosis import command as profile_command
 from rnnbench.diagnosis import machine_command
 from rnnbench.errors import UserError
@@ -49,40 +51,17 @@ app = typer.Typer(
 @axis_options
 def list_cases(
     *,
-    grid: Annotated[
-        str, typer.Option(metavar="NAME|FILE", help="The grid; `rnnbench grids` lists them.")
-    ] = DEFAULT_GRID,
-    plugin: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="[NAME=]FILE.py",
-            help="A file with implementations of yours, with NAME= in that environment alone; "
-            "repeatable.",
-        ),
-    ] = None,
-    python: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=PATH", help="An environment; repeatable."),
-    ] = None,
+    grid: GridName = DEFAULT_GRID,
+    plugin: Plugins = None,
+    python: Environments = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
     **axes: str | None,
 ) -> None:
     """Show cases, and why some cannot run here."""
-    from rnnbench.cores import usable_cores
     from rnnbench.measuring import capabilities
-    from rnnbench.measuring.options import parse_environments
-    from rnnbench.measuring.planning import plan_cases
 
     plugins = tuple(plugin or ())
-    environments = parse_environments(python or (), "--python")
-    _, cases, _ = plan_cases(
-        load_grid(grid),
-        axis_overrides(axes),
-        plugins=plugins,
-        environments=environments,
-        cores=len(usable_cores()),
-        prefix=AXIS_PREFIX,
-    )
+    _, cases, environments = chosen_cases(grid, axes, plugins, python or ())
     reasons = capabilities.unsupported(cases, plugins=plugins, environments=environments)
     lines = _as_json(cases, reasons) if as_json else _as_text(cases, reasons)
     typer.echo("\n".join(lines))

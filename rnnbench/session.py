@@ -9,30 +9,33 @@ from typing import Any, Self
 
 from rnnbench.errors import UserError
 
-__all__ = ["Session", "bar", "json_file", "picture_file", "write_json", "write_picture"]
+__all__ = [
+    "Alone",
+    "Session",
+    "bar",
+    "json_bytes",
+    "json_file",
+    "picture_bytes",
+    "picture_file",
+    "write_json",
+    "write_picture",
+]
 
 _PICTURES = (".png", ".svg")
 
 
-class Session:
-    """The lock, the folder for compiled code and the Python, for as long as the command runs.
+class Alone:
+    """The lock and the folder for compiled code, for as long as the command runs.
 
-    ``note`` is what a reader of its result must know; ``environment`` what its processes said that
-    they run in.
+    ``note`` is what a reader of its result must know.
 
     Raises:
-        UserError: there is no such Python; on entering, another run holds the lock.
+        UserError: on entering, another run holds the lock.
     """
 
-    def __init__(self, command: str, python: str | None, *, no_lock: bool) -> None:
-        from rnnbench.cases import DEFAULT_ENVIRONMENT
-        from rnnbench.measuring.options import parse_environments
-
-        given = [] if python is None else [f"{DEFAULT_ENVIRONMENT}={python}"]
-        self.python = parse_environments(given, "--python")[DEFAULT_ENVIRONMENT]
+    def __init__(self, command: str, *, no_lock: bool) -> None:
         self._command = command
         self._insist = not no_lock
-        self.environment: Mapping[str, Any] = {}
         self.note: str | None = None
 
     def __enter__(self) -> Self:
@@ -58,6 +61,23 @@ class Session:
         """The note, if there is one."""
         return [] if self.note is None else [self.note]
 
+
+class Session(Alone):
+    """The same with one Python; ``environment`` is what its processes said that they run in.
+
+    Raises:
+        UserError: there is no such Python; on entering, another run holds the lock.
+    """
+
+    def __init__(self, command: str, python: str | None, *, no_lock: bool) -> None:
+        from rnnbench.cases import DEFAULT_ENVIRONMENT
+        from rnnbench.measuring.options import parse_environments
+
+        super().__init__(command, no_lock=no_lock)
+        given = [] if python is None else [f"{DEFAULT_ENVIRONMENT}={python}"]
+        self.python = parse_environments(given, "--python")[DEFAULT_ENVIRONMENT]
+        self.environment: Mapping[str, Any] = {}
+
     def header(self) -> dict[str, Any]:
         """How the document of a result begins."""
         from rnnbench import __version__
@@ -70,7 +90,7 @@ class Session:
 
 
 @contextmanager
-def bar(total: int, noun: str) -> Iterator[Callable[[float, str], None]]:
+def bar(total: int, noun: str = "cases") -> Iterator[Callable[[float, str], None]]:
     """A progress bar where there is a terminal; hears how many are done and what is."""
     from rnnbench.measuring.progress import make_progress
 
@@ -111,21 +131,32 @@ def picture_file(path: str | None) -> Path | None:
     return file
 
 
-def write_json(file: Path | None, document: Mapping[str, Any]) -> None:
-    """Write a document as a whole, if there is a file for it."""
+def json_bytes(document: Mapping[str, Any]) -> bytes:
+    """A document as it is written."""
     import json
 
+    return (json.dumps(document, indent=1, allow_nan=False) + "\n").encode()
+
+
+def write_json(file: Path | None, document: Mapping[str, Any]) -> None:
+    """Write a document as a whole, if there is a file for it."""
     from rnnbench.report.outputs import write_file
 
     if file is not None:
-        write_file(file, (json.dumps(document, indent=1, allow_nan=False) + "\n").encode())
+        write_file(file, json_bytes(document))
+
+
+def picture_bytes(file: Path, figure: Any) -> bytes:
+    """A figure as the file's name says."""
+    from rnnbench.report import plots
+
+    if file.suffix.lower() == ".svg":
+        return plots.on_paper(plots.svg_text(figure)).encode()
+    return plots.png_bytes(figure)
 
 
 def write_picture(file: Path, figure: Any) -> None:
     """Write a figure as its file's name says."""
-    from rnnbench.report import plots
     from rnnbench.report.outputs import write_file
 
-    svg = file.suffix.lower() == ".svg"
-    content = plots.on_paper(plots.svg_text(figure)).encode() if svg else plots.png_bytes(figure)
-    write_file(file, content)
+    write_file(file, picture_bytes(file, figure))

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rnnbench.axis_options import AXIS_PREFIX, axis_options, axis_overrides
+from rnnbench.axis_options import axis_options
+from rnnbench.choosing import chosen_cases
+from rnnbench.command_options import (
+    Environments,
+    GridName,
+    JsonFile,
+    Plugins,
+    TableFormat,
+    Timeout,
+    check_timeout,
+)
 from rnnbench.errors import UserError
-from rnnbench.grids import DEFAULT_GRID, load_grid
+from rnnbench.grids import DEFAULT_GRID
 from rnnbench.report.commands import Format, print_sentences, rendered
+from rnnbench.session import Alone, bar, json_bytes, picture_bytes, picture_file
 
 if TYPE_CHECKING:
     from rnnbench.cases import Case
@@ -26,7 +36,6 @@ _MOST_CASES = 50
 
 _MOST_TABLES = 6
 _FEWEST_LENGTHS = 3
-_PICTURES = (".png", ".svg")
 
 
 def register(app: typer.Typer) -> None:
@@ -37,21 +46,9 @@ def register(app: typer.Typer) -> None:
 @axis_options
 def profile(
     *,
-    grid: Annotated[
-        str, typer.Option(metavar="NAME|FILE", help="The grid; `rnnbench grids` lists them.")
-    ] = DEFAULT_GRID,
-    plugin: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="[NAME=]FILE.py",
-            help="A file with implementations of yours, with NAME= in that environment alone; "
-            "repeatable.",
-        ),
-    ] = None,
-    python: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=PATH", help="An environment; repeatable."),
-    ] = None,
+    grid: GridName = DEFAULT_GRID,
+    plugin: Plugins = None,
+    python: Environments = None,
     calls: Annotated[
         int, typer.Option(metavar="N", help="Profile so many calls; the middle one is shown.")
     ] = 5,
@@ -76,16 +73,8 @@ def profile(
             show_default=False,
         ),
     ] = None,
-    timeout: Annotated[
-        float,
-        typer.Option(
-            metavar="S", help="Give up what does not answer for so long, compilation included."
-        ),
-    ] = 300.0,
-    json_: Annotated[
-        str | None,
-        typer.Option("--json", metavar="FILE", help="Write all numbers there.", show_default=False),
-    ] = None,
+    timeout: Timeout = 300.0,
+    json_: JsonFile = None,
     trace: Annotated[
         str | None,
         typer.Option(
@@ -104,9 +93,7 @@ def profile(
             show_default=False,
         ),
     ] = None,
-    format: Annotated[  # noqa: A002
-        Format, typer.Option(help="How tables are printed.")
-    ] = Format.TERMINAL,
+    format: TableFormat = Format.TERMINAL,  # noqa: A002
     no_lock: Annotated[
         bool, typer.Option("--no-lock", help="Profile also while a run measures.")
     ] = False,
@@ -127,20 +114,20 @@ def profile(
     for option, value, least in (("--calls", calls, 1), ("--turns", turns, 0)):
         if value < least:
             raise UserError(f"{option} is {value}; give {least} or more")
-    if not timeout > 0:
-        raise UserError(f"--timeout is {timeout:g}; give seconds above 0")
+    check_timeout(timeout)
     lengths = None if compile_lengths is None else _lengths(compile_lengths)
     files = {
         option: _file(option, path)
         for option, path in (("--json", json_), ("--trace", trace), ("--flame", flame))
         if path is not None
     }
-    if plot is not None:
-        files["--plot"] = _picture(plot)
+    picture = picture_file(plot)
+    if picture is not None:
+        files["--plot"] = picture
     plugins = tuple(plugin or ())
     chosen, cases, environments = _cases(grid, axes, plugins, python or ())
     effort = Effort(calls=calls, turns=turns, spans=bool({"--trace", "--flame"} & files.keys()))
-    with _Processes(environments, plugins, timeout, insist=not no_lock) as processes:
+    with _Processes(environments, plugins, timeout, no_lock=no_lock) as processes:
         profiles = _profile(processes, cases, effort)
         if lengths is not None:
             processes.drop_all()
@@ -158,19 +145,7 @@ def profile(
 def _cases(
     grid: str, axes: Mapping[str, str | None], plugins: Sequence[str], python: Sequence[str]
 ) -> tuple[Grid, list[Case], dict[str, str]]:
-    from rnnbench.cores import usable_cores
-    from rnnbench.measuring.options import parse_environments
-    from rnnbench.measuring.planning import plan_cases
-
-    environments = parse_environments(python, "--python")
-    chosen, cases, _ = plan_cases(
-        load_grid(grid),
-        axis_overrides(axes),
-        plugins=plugins,
-        environments=environments,
-        cores=len(usable_cores()),
-        prefix=AXIS_PREFIX,
-    )
+    chosen, cases, environments = chosen_cases(grid, axes, plugins, python)
     if len(cases) > _MOST_CASES:
         raise UserError(
             f"these are {len(cases):,} cases, and `profile` takes up to {_MOST_CASES}; choose some "
@@ -179,33 +154,22 @@ def _cases(
     return chosen, cases, environments
 
 
-class _Processes:
+class _Processes(Alone):
     """The lock, the folder for compiled code, and one process for each environment."""
 
     def __init__(
-        self, pythons: Mapping[str, str], plugins: Sequence[str], timeout: float, *, insist: bool
+        self, pythons: Mapping[str, str], plugins: Sequence[str], timeout: float, *, no_lock: bool
     ) -> None:
+        super().__init__("rnnbench profile", no_lock=no_lock)
         self._pythons = pythons
         self._plugins = plugins
         self._timeout = timeout
-        self._insist = insist
         self._running: dict[str, Any] = {}
         self.environments: dict[str, Any] = {}
-        self.notes: list[str] = []
 
-    def __enter__(self) -> _Processes:
-        from rnnbench.measuring.lock import MachineLock
-        from rnnbench.measuring.scratch import Scratch
-
-        self._lock = MachineLock("rnnbench profile", insist=self._insist, option="--no-lock")
-        self.notes += [] if self._lock.note is None else [self._lock.note]
-        self._scratch = Scratch()
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *error: object) -> None:
         self.drop_all()
-        self._scratch.remove()
-        self._lock.release()
+        super().__exit__(*error)
 
     def of(self, environment: str) -> Any:
         """The process of an environment, started where there is none."""
@@ -229,7 +193,7 @@ class _Processes:
             self._running[environment] = kind(
                 environment,
                 self._pythons[environment],
-                self._scratch.folder,
+                self.folder,
                 plugins=options.plugins_of(environment),
                 timeout=self._timeout,
             )
@@ -246,7 +210,7 @@ class _Processes:
         return Profiler(
             environment,
             self._pythons[environment],
-            Path(mkdtemp(dir=self._scratch.folder)),
+            Path(mkdtemp(dir=self.folder)),
             plugins=options.plugins_of(environment),
             timeout=self._timeout,
         )
@@ -269,7 +233,7 @@ def _profile(processes: _Processes, cases: Sequence[Case], effort: Effort) -> li
 
     found: list[Profile] = []
     flows: set[Case] = set()
-    with _bar(len(cases)) as show:
+    with bar(len(cases)) as show:
         for case in cases:
             show(len(found), case.id)
             # Of the formula and the data alone: the same for all who compute it.
@@ -291,7 +255,7 @@ def _grow(processes: _Processes, profiles: Sequence[Profile], lengths: Sequence[
     from rnnbench.diagnosis.profiles import compile_growth
 
     done = [profile for profile in profiles if profile.compiled]
-    with _bar(len(done)) as show:
+    with bar(len(done)) as show:
         for number, profile in enumerate(done):
             show(number, f"compiling {profile.case.id}")
             compile_growth(partial(processes.fresh, profile.case.environment), profile, lengths)
@@ -316,7 +280,7 @@ def _count(processes: _Processes, profiles: Sequence[Profile]) -> None:
     from rnnbench.measuring.workers import WorkerLost
 
     done = [profile for profile in profiles if profile.status == "profiled"]
-    with _bar(len(done)) as show:
+    with bar(len(done)) as show:
         for number, profile in enumerate(done):
             show(number, f"instructions of {profile.case.id}")
             environment = profile.case.environment
@@ -325,18 +289,6 @@ def _count(processes: _Processes, profiles: Sequence[Profile]) -> None:
             except WorkerLost as lost:
                 profile.missing["instructions"] = lost.reason
                 processes.drop(environment)
-
-
-@contextmanager
-def _bar(total: int) -> Iterator[Callable[[float, str], None]]:
-    from rnnbench.measuring.progress import make_progress
-
-    progress = make_progress()
-    progress.start()
-    try:
-        yield lambda done, what: progress.update(done, total, what)
-    finally:
-        progress.stop()
 
 
 def _print(profiles: Sequence[Profile], processes: _Processes, format: Format) -> None:  # noqa: A002
@@ -414,7 +366,7 @@ def _write(
     from rnnbench.report.outputs import write_file
 
     makers: dict[str, Callable[[], bytes]] = {
-        "--json": lambda: _json(document),
+        "--json": lambda: json_bytes(document),
         "--trace": lambda: _trace(profiles),
         "--flame": lambda: _flame(profiles),
         "--plot": lambda: _drawn(files["--plot"], profiles),
@@ -427,12 +379,6 @@ def _write(
             typer.echo(f"rnnbench: {option} {error}", err=True)
             failed = True
     return failed
-
-
-def _json(document: Mapping[str, Any]) -> bytes:
-    import json
-
-    return (json.dumps(document, indent=1, allow_nan=False) + "\n").encode()
 
 
 def _trace(profiles: Sequence[Profile]) -> bytes:
@@ -466,9 +412,7 @@ def _drawn(path: Path, profiles: Sequence[Profile]) -> bytes:
         note="By the cell's formula in float64, with weights as torch.nn initialises them; the "
         "loss is a function of the last states alone.",
     )
-    if path.suffix.lower() == ".png":
-        return plots.png_bytes(figure)
-    return plots.on_paper(plots.svg_text(figure)).encode()
+    return picture_bytes(path, figure)
 
 
 def _series(case: Case, flow: Mapping[str, Any]) -> str:
@@ -481,12 +425,3 @@ def _file(option: str, path: str) -> Path:
     from rnnbench.report.outputs import check_output_file
 
     return check_output_file(path, option=option)
-
-
-def _picture(path: str) -> Path:
-    file = _file("--plot", path)
-    if file.suffix.lower() not in _PICTURES:
-        raise UserError(
-            f"--plot {path}: its ending names no picture; give {' or '.join(_PICTURES)}"
-        )
-    return file

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rnnbench.axis_options import AXIS_PREFIX, axis_options, axis_overrides
+from rnnbench.axis_options import axis_options
+from rnnbench.choosing import chosen_cases
+from rnnbench.command_options import NoLock, TableFormat, check_timeout
 from rnnbench.errors import UserError
-from rnnbench.grids import load_grid
 from rnnbench.report.commands import Format, print_sentences, rendered
+from rnnbench.session import Alone, bar
 
 if TYPE_CHECKING:
     from rnnbench.cases import Case
@@ -51,12 +53,8 @@ def machine(
     timeout: Annotated[
         float, typer.Option(metavar="S", help="Give up what does not answer for so long.")
     ] = 300.0,
-    format: Annotated[  # noqa: A002
-        Format, typer.Option(help="How tables are printed.")
-    ] = Format.TERMINAL,
-    no_lock: Annotated[
-        bool, typer.Option("--no-lock", help="Measure also while another run does.")
-    ] = False,
+    format: TableFormat = Format.TERMINAL,  # noqa: A002
+    no_lock: NoLock = False,
     **axes: str | None,
 ) -> None:
     """Measure what this machine can do at best, and how near results come to it.
@@ -74,12 +72,12 @@ def machine(
     )
     from rnnbench.report.outputs import check_output_file
 
-    if not timeout > 0:
-        raise UserError(f"--timeout is {timeout:g}; give seconds above 0")
+    check_timeout(timeout)
     if output is not None:
         check_output_file(output, files or ())
     if limits is None:
-        found = _measured(_cases(grid, axes), timeout, insist=not no_lock)
+        _, cases, _ = chosen_cases(grid, axes)
+        found = _measured(cases, timeout, no_lock=no_lock)
         _keep(found, output)
     else:
         found = read_limits(Path(limits))
@@ -97,56 +95,31 @@ def machine(
         print_sentences(defects(shares))
 
 
-def _cases(grid: str, axes: dict[str, str | None]) -> list[Case]:
-    from rnnbench.cores import usable_cores
-    from rnnbench.measuring.options import parse_environments
-    from rnnbench.measuring.planning import plan_cases
-
-    _, cases, _ = plan_cases(
-        load_grid(grid),
-        axis_overrides(axes),
-        plugins=(),
-        environments=parse_environments((), "--python"),
-        cores=len(usable_cores()),
-        prefix=AXIS_PREFIX,
-    )
-    return cases
-
-
-def _measured(cases: list[Case], timeout: float, *, insist: bool) -> Limits:
+def _measured(cases: list[Case], timeout: float, *, no_lock: bool) -> Limits:
     import sys
 
     from rnnbench.cases import DEFAULT_ENVIRONMENT
     from rnnbench.diagnosis.machine import measure, shapes_of
     from rnnbench.diagnosis.profiler import Profiler
-    from rnnbench.measuring.lock import MachineLock
-    from rnnbench.measuring.progress import make_progress
-    from rnnbench.measuring.scratch import Scratch
     from rnnbench.measuring.workers import CaseProblem
 
     shapes = shapes_of(cases)
     if not shapes:
         raise UserError("no case of the grid has limits: they are of layers on a CPU")
-    progress = make_progress(noun="settings")
-    with MachineLock("rnnbench machine", insist=insist, option="--no-lock") as lock:
-        if lock.note is not None:
-            print_sentences([lock.note])
-        scratch = Scratch()
-        progress.start()
+    with Alone("rnnbench machine", no_lock=no_lock) as alone:
+        print_sentences(alone.notes)
         try:
-            with Profiler(
-                DEFAULT_ENVIRONMENT, sys.executable, scratch.folder, plugins=(), timeout=timeout
-            ) as profiler:
-                return measure(
-                    profiler, shapes, lambda done, what: progress.update(done, len(shapes), what)
-                )
+            with (
+                bar(len(shapes), "settings") as show,
+                Profiler(
+                    DEFAULT_ENVIRONMENT, sys.executable, alone.folder, plugins=(), timeout=timeout
+                ) as profiler,
+            ):
+                return measure(profiler, shapes, show)
         except CaseProblem as problem:
             raise UserError(
                 f"limits cannot be measured, {problem.status}: {problem.reason}"
             ) from None
-        finally:
-            progress.stop()
-            scratch.remove()
 
 
 def _keep(found: Limits, output: str | None) -> None:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from rnnbench.cases import Case
 from rnnbench.cores import usable_cores
+from rnnbench.measuring.asked import Asked
 from rnnbench.measuring.memory import available_memory
 from rnnbench.measuring.workers import ProcessWorker
 
 __all__ = ["Profiler"]
 
 
-class Profiler:
+class Profiler(Asked):
     """One process; a case is prepared and verified in it before anything else is asked of it.
 
     ``cache`` is the folder for what is compiled, ``timeout`` the longest that an answer may take.
@@ -36,39 +36,14 @@ class Profiler:
         plugins: Sequence[str],
         timeout: float,
     ) -> None:
-        self._timeout = timeout
         hello = {
             "plugins": [str(Path(plugin).resolve()) for plugin in plugins],
             "cache": str(cache),
             "memory_limit": available_memory(),
             "devices": [],
         }
-        self._worker = ProcessWorker(
-            environment, python, 0, hello, serving="rnnbench.profiling.process"
-        )
-
-    def __enter__(self) -> Profiler:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._worker.close()
-
-    @property
-    def environment(self) -> dict[str, Any]:
-        """What it runs in: torch and its build, processor, devices."""
-        described: dict[str, Any] = self._worker.hello["environment"]
-        return described
-
-    def unsupported(self, case: Case) -> str | None:
-        """Why the case cannot be done in this environment, or None."""
-        answer = self._worker.ask("check", self._timeout, cases=[case.columns()])
-        reason: str | None = answer["unsupported"][0]
-        return reason
+        worker = ProcessWorker(environment, python, 0, hello, serving="rnnbench.profiling.process")
+        super().__init__(worker, timeout)
 
     def prepare(self, case: Case) -> dict[str, Any]:
         """Build and verify a case."""

@@ -8,6 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rnnbench.command_options import (
+    JsonFile,
+    NoLock,
+    OtherPython,
+    TableFormat,
+    Timeout,
+    check_timeout,
+)
 from rnnbench.errors import UserError
 from rnnbench.report.commands import Format, print_sentences, rendered
 from rnnbench.session import (
@@ -95,34 +103,17 @@ def classifier(
     turn_epochs: Annotated[
         int, typer.Option(metavar="N", help="Epochs of a turn; the first is warm-up.")
     ] = 3,
-    python: Annotated[
-        str | None,
-        typer.Option(
-            metavar="PATH", help="Another Python that has a torch; this one.", show_default=False
-        ),
-    ] = None,
-    timeout: Annotated[
-        float,
-        typer.Option(
-            metavar="S", help="Give up what does not answer for so long, compilation included."
-        ),
-    ] = 300.0,
-    json_: Annotated[
-        str | None,
-        typer.Option("--json", metavar="FILE", help="Write all numbers there.", show_default=False),
-    ] = None,
+    python: OtherPython = None,
+    timeout: Timeout = 300.0,
+    json_: JsonFile = None,
     plot: Annotated[
         str | None,
         typer.Option(
             metavar="FILE.png|svg", help="Write the learning curve there.", show_default=False
         ),
     ] = None,
-    format: Annotated[  # noqa: A002
-        Format, typer.Option(help="How tables are printed.")
-    ] = Format.TERMINAL,
-    no_lock: Annotated[
-        bool, typer.Option("--no-lock", help="Measure also while another run does.")
-    ] = False,
+    format: TableFormat = Format.TERMINAL,  # noqa: A002
+    no_lock: NoLock = False,
 ) -> None:
     """Train the small sequence classifier of a first RNN course, and say where its time goes.
 
@@ -138,8 +129,7 @@ def classifier(
     chosen = choose(only)
     if seeds < 1:
         raise UserError(f"--seeds is {seeds}; give 1 or more")
-    if not timeout > 0:
-        raise UserError(f"--timeout is {timeout:g}; give seconds above 0")
+    check_timeout(timeout)
     if variants and (plot is not None or seeds > 1):
         given = "--seeds" if plot is None else "--plot"
         raise UserError(f"{given} belongs to plain trainings; leave it or --variants out")

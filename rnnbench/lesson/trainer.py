@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from rnnbench.cases import DEFAULT_ENVIRONMENT
 from rnnbench.classifier.settings import Settings
 from rnnbench.cores import usable_cores
+from rnnbench.measuring.asked import Asked
 from rnnbench.measuring.workers import ProcessWorker
 
 __all__ = ["Trainer"]
 
 
-class Trainer:
+class Trainer(Asked):
     """One process; holds trainings by name, each prepared and verified before it is timed.
 
     ``cache`` is the folder for what is compiled: processes that share it compile once. ``timeout``
@@ -28,32 +28,15 @@ class Trainer:
     """
 
     def __init__(self, python: str, cache: Path, *, timeout: float, replicate: int = 0) -> None:
-        self._timeout = timeout
         self._settings: dict[str, Settings] = {}
-        self._worker = ProcessWorker(
+        worker = ProcessWorker(
             DEFAULT_ENVIRONMENT,
             python,
             replicate,
             {"cache": str(cache)},
             serving="rnnbench.classifier.process",
         )
-
-    def __enter__(self) -> Trainer:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._worker.close()
-
-    @property
-    def environment(self) -> dict[str, Any]:
-        """What it runs in: torch and its build, processor, devices."""
-        described: dict[str, Any] = self._worker.hello["environment"]
-        return described
+        super().__init__(worker, timeout)
 
     @property
     def best_device(self) -> str:

@@ -9,11 +9,11 @@ import subprocess
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from rnnbench.cases import Case
 from rnnbench.errors import UserError
+from rnnbench.measuring.asked import Asked
 from rnnbench.measuring.workers import CaseProblem, ProcessWorker
 
 __all__ = ["OLDEST_VALGRIND", "REPEATS", "Counter", "find_valgrind"]
@@ -58,7 +58,7 @@ def find_valgrind() -> tuple[str, str]:
     return program, told.stdout.strip()
 
 
-class Counter:
+class Counter(Asked):
     """A worker under Valgrind, whose long start is paid once.
 
     Every question raises `CaseProblem` where a case cannot be counted, and `WorkerLost` where the
@@ -72,7 +72,6 @@ class Counter:
         self, environment: str, python: str, cache: Path, *, plugins: Sequence[str], timeout: float
     ) -> None:
         program, self.valgrind = find_valgrind()
-        self._timeout = timeout
         self._folder = tempfile.TemporaryDirectory(prefix="rnnbench-callgrind-", dir=cache)
         out = Path(self._folder.name) / "counts"
         under = [
@@ -86,7 +85,7 @@ class Counter:
             f"--callgrind-out-file={out}",
         ]
         try:
-            self._worker = ProcessWorker(
+            worker = ProcessWorker(
                 environment,
                 python,
                 0,
@@ -106,28 +105,12 @@ class Counter:
         except BaseException:
             self._folder.cleanup()
             raise
-
-    def __enter__(self) -> Counter:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
+        super().__init__(worker, timeout)
 
     def close(self) -> None:
-        """End it."""
-        self._worker.close()
+        """End it, and remove what it counted into."""
+        super().close()
         self._folder.cleanup()
-
-    @property
-    def environment(self) -> dict[str, Any]:
-        """What it runs in, as it looks under Valgrind."""
-        described: dict[str, Any] = self._worker.hello["environment"]
-        return described
 
     @property
     def hidden_features(self) -> list[str]:
@@ -161,12 +144,6 @@ class Counter:
             "valgrind": self.valgrind,
             "hidden_features": self.hidden_features,
         }
-
-    def unsupported(self, case: Case) -> str | None:
-        """Why the case cannot be counted in this environment, or None."""
-        answer = self._worker.ask("check", self._timeout, cases=[case.columns()])
-        reason: str | None = answer["unsupported"][0]
-        return reason
 
     def count(self, case: Case, *, repeats: int) -> dict[str, Any]:
         """Build and verify a case and count; see `rnnbench.profiling.instructions`."""

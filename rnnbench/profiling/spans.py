@@ -9,17 +9,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch.profiler import ProfilerActivity, profile, record_function
+from torch.profiler import profile, record_function
 
 from rnnbench.worker.blocks import Timed
 from rnnbench.worker.clocks import Clock
+from rnnbench.worker.ran import activities_of
 
 __all__ = ["CALL", "Incomplete", "Recording", "Span", "nested", "record"]
 
 CALL = "rnnbench::call"
 """The span that all others of a call lie in."""
 
-_ACTIVITIES = {"cuda": "CUDA", "xpu": "XPU"}
 _MEMORY_EVENT = "[memory]"
 _NANO = 1e-9
 
@@ -69,10 +69,7 @@ def record(timed: Timed, clock: Clock, device: str) -> Recording:
     Raises:
         Incomplete: the record lacks the call or ends before it.
     """
-    kind = torch.device(device).type
-    activities = [ProfilerActivity.CPU]
-    if kind in _ACTIVITIES:
-        activities.append(getattr(ProfilerActivity, _ACTIVITIES[kind]))
+    activities = activities_of(torch.device(device).type)
     with timed.context():
         prepared = timed.prepare()
         clock.settle()

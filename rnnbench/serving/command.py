@@ -8,6 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rnnbench.command_options import (
+    JsonFile,
+    NoLock,
+    OtherPython,
+    TableFormat,
+    Timeout,
+    check_timeout,
+)
 from rnnbench.errors import UserError
 from rnnbench.report.commands import Format, print_sentences, rendered
 from rnnbench.session import Session, bar, json_file, picture_file, write_json, write_picture
@@ -67,34 +75,17 @@ def streaming(
         int, typer.Option(metavar="N", help="Windows of each number of workers in a replicate.")
     ] = 2,
     seed: Annotated[int, typer.Option(metavar="N", help="Of weights, inputs and order.")] = 0,
-    python: Annotated[
-        str | None,
-        typer.Option(
-            metavar="PATH", help="Another Python that has a torch; this one.", show_default=False
-        ),
-    ] = None,
-    timeout: Annotated[
-        float,
-        typer.Option(
-            metavar="S", help="Give up what does not answer for so long, compilation included."
-        ),
-    ] = 300.0,
-    json_: Annotated[
-        str | None,
-        typer.Option("--json", metavar="FILE", help="Write all numbers there.", show_default=False),
-    ] = None,
+    python: OtherPython = None,
+    timeout: Timeout = 300.0,
+    json_: JsonFile = None,
     plot: Annotated[
         str | None,
         typer.Option(
             metavar="FILE.png|svg", help="Write throughput and latency there.", show_default=False
         ),
     ] = None,
-    format: Annotated[  # noqa: A002
-        Format, typer.Option(help="How tables are printed.")
-    ] = Format.TERMINAL,
-    no_lock: Annotated[
-        bool, typer.Option("--no-lock", help="Measure also while another run does.")
-    ] = False,
+    format: TableFormat = Format.TERMINAL,  # noqa: A002
+    no_lock: NoLock = False,
 ) -> None:
     """Step many small streams at once, each pinned to a core, as a service does.
 
@@ -104,8 +95,7 @@ def streaming(
     """
     from rnnbench.serving.plan import Plan, default_workers, parse_numbers
 
-    if not timeout > 0:
-        raise UserError(f"--timeout is {timeout:g}; give seconds above 0")
+    check_timeout(timeout)
     given = {} if cores is None else {"cores": parse_numbers(cores, "--cores", "0,1")}
     case = _stream(cell, input_size, hidden_size, layers, batch, dtype, seed)
     names = tuple(dict.fromkeys(name.strip() for name in implementation.split(",")))

@@ -160,12 +160,12 @@ class Bench:
     def block(self, case: Case, seconds: float, iterations: int) -> Block:
         """Run one block of a prepared case."""
         return run_block(
-            self._ready(case), self._clock(case), seconds=seconds, iterations=iterations
+            self._with_threads(case), self._clock(case), seconds=seconds, iterations=iterations
         )
 
     def window(self, case: Case, start: float, end: float) -> Window:
         """Call a prepared case on and on, while others may do so too; see `run_window`."""
-        return run_window(self._ready(case), start, end)
+        return run_window(self._with_threads(case), start, end)
 
     def finish(self) -> int:
         """Drop the cases of the group, keep its settings; returns graphs compiled in its blocks.
@@ -177,7 +177,7 @@ class Bench:
         self._profiled.clear()
         return 0 if before is None else compilation.graphs_so_far().since(before).unique
 
-    def _ready(self, case: Case) -> Timed:
+    def _with_threads(self, case: Case) -> Timed:
         """A prepared case with its threads."""
         if self._graphs_before_blocks is None:
             self._graphs_before_blocks = compilation.graphs_so_far()

@@ -16,7 +16,7 @@ from rnnbench.worker.blocks import Timed
 from rnnbench.worker.clocks import Clock
 from rnnbench.worker.compilation import Graphs
 
-__all__ = ["backend_of", "what_ran"]
+__all__ = ["activities_of", "backend_of", "what_ran"]
 
 _ACTIVITIES = {"cuda": "CUDA", "xpu": "XPU"}
 
@@ -37,6 +37,14 @@ _EAGER_STEP = (
 )
 
 
+def activities_of(kind: str) -> list[ProfilerActivity]:
+    """What the profiler must watch where a device of this kind computes."""
+    activities = [ProfilerActivity.CPU]
+    if kind in _ACTIVITIES:
+        activities.append(getattr(ProfilerActivity, _ACTIVITIES[kind]))
+    return activities
+
+
 def what_ran(
     case: Case, timed: Timed, clock: Clock, graphs: Graphs | None, compiler: str
 ) -> dict[str, Any]:
@@ -47,14 +55,11 @@ def what_ran(
     other; ``backend``: derived from these names and from the graphs, never from what was meant.
     """
     device = torch.device(case.device).type
-    activities = [ProfilerActivity.CPU]
-    if device in _ACTIVITIES:
-        activities.append(getattr(ProfilerActivity, _ACTIVITIES[device]))
     with timed.context():
         prepared = timed.prepare()
         clock.settle()
         marker = _mark_scripted_graph()
-        with profile(activities=activities) as profiler:
+        with profile(activities=activities_of(device)) as profiler:
             result = timed.run(prepared)
             clock.settle()
         scripted = marker is not None and _last_scripted_graph() != marker
