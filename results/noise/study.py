@@ -22,7 +22,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from rnnbench.statistics import compare_blocks, student_t_quantile, verdict_of
+from rnnbench.statistics import compare_blocks, side_interval, student_t_quantile, verdict_of
 
 Floats: TypeAlias = NDArray[np.float64]
 Answer: TypeAlias = tuple[float, float, float]  # logarithms: estimate, low, high
@@ -82,6 +82,23 @@ def _asked(x: Floats, y: Floats, same_process: bool) -> Answer:
     answer = compare_blocks(base, new, MARGIN, level=LEVEL, same_process=same_process)
     assert answer.low is not None and answer.high is not None
     return math.log(answer.ratio), math.log(answer.low), math.log(answer.high)
+
+
+def all_blocks(x: Floats, y: Floats) -> Answer:
+    """The chosen test on the median of all blocks of a process, steady or not."""
+    return _sides_of(np.median(x, axis=1), np.median(y, axis=1))
+
+
+def quarter_block(x: Floats, y: Floats) -> Answer:
+    """The chosen test on the block a quarter of the way up from the fastest."""
+    place = (x.shape[1] - 1) // 4
+    return _sides_of(np.sort(x, axis=1)[:, place], np.sort(y, axis=1)[:, place])
+
+
+def _sides_of(a: Floats, b: Floats) -> Answer:
+    value, low, high = side_interval(a, b, LEVEL)
+    assert low is not None and high is not None
+    return value, low, high
 
 
 def pairs_student(x: Floats, y: Floats) -> Answer:
@@ -161,6 +178,8 @@ def signed_rank(shifts: Floats) -> Answer:
 TWO_PROCESSES: dict[str, tuple[Candidate, str]] = {
     "**chosen**": (chosen, "low"),
     "chosen, median of a block": (chosen, "middle"),
+    "median of all blocks": (all_blocks, "low"),
+    "block a quarter up": (quarter_block, "low"),
     "pairs: mean, Student": (pairs_student, "low"),
     "pairs: median, signed rank": (pairs_signed_rank, "low"),
     "sides: mean, Welch": (sides_welch, "low"),

@@ -1,0 +1,103 @@
+"""What a process's figure is made of, on runs of `rnnbench noise`: coverage, verdicts, power.
+
+    python results/noise/figures.py [results/noise/blocks-*.json.gz]
+
+Each FILE holds the blocks of such a run (`blocks.py` makes it). In each trial base and new of an
+unchanged case swap places at random in each pair of processes, so that all that is found is wrong
+by construction; a change is planted by multiplying one side. Each case is judged alone.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import math
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rnnbench.regressions.noise import AGAIN, SAME
+from rnnbench.statistics import process_figure, side_interval, verdict_of
+
+Floats: TypeAlias = NDArray[np.float64]
+
+SEED = 5
+TRIALS = 40
+MARGIN, WIDE = 0.02, 0.05
+PLANTED = (0.03, 0.05)
+COLUMNS = (
+    "figure of a process | run | holds 1 | false verdict | `same` at 5 % | 3 % found | 5 % found"
+)
+
+
+def quarter(blocks: Floats) -> float:
+    """The block a quarter of the way up from the fastest."""
+    return float(np.sort(blocks)[(len(blocks) - 1) // 4])
+
+
+FIGURES: dict[str, Callable[[Floats], float]] = {
+    "median of all blocks": lambda blocks: float(np.median(blocks)),
+    "**median of steady blocks**": process_figure,
+    "block a quarter up": quarter,
+}
+
+
+def load(path: Path) -> list[tuple[list[Floats], list[Floats]]]:
+    """Of each unchanged case both sides: by process the logarithms of its blocks."""
+    with gzip.open(path) as stream:
+        cases = json.load(stream)["cases"]
+    found = []
+    for sides in cases.values():
+        by_process: list[dict[int, list[float]]] = []
+        for side in (SAME, AGAIN):
+            by_process.append({})
+            for replicate, _turn, low, _middle in sorted(sides[side], key=lambda row: row[1]):
+                by_process[-1].setdefault(replicate, []).append(math.log(low))
+        shared = sorted(by_process[0].keys() & by_process[1].keys())
+        base, new = ([np.array(side[p]) for p in shared] for side in by_process)
+        found.append((base, new))
+    return found
+
+
+def row(
+    cases: list[tuple[list[Floats], list[Floats]]], figure: Callable[[Floats], float]
+) -> Floats:
+    """Shares in per cent: holds 1, false verdicts, the same within 5 %, and each planted found."""
+    rng = np.random.default_rng(SEED)  # every figure sees the same trials
+    counts = np.zeros(3 + len(PLANTED))
+    for base, new in cases:
+        figures = np.array([[figure(blocks) for blocks in side] for side in (base, new)])
+        processes = np.arange(figures.shape[1])
+        for _ in range(TRIALS):
+            side = rng.integers(0, 2, len(processes))
+            _, low, high = side_interval(figures[side, processes], figures[1 - side, processes])
+            assert low is not None and high is not None
+            low, high = math.exp(low), math.exp(high)
+            counts += [
+                low <= 1 <= high,
+                verdict_of(low, high, MARGIN) in ("slower", "faster"),
+                verdict_of(low, high, WIDE) == "same",
+                *(verdict_of(low * (1 + p), high * (1 + p), MARGIN) == "slower" for p in PLANTED),
+            ]
+    return 100 * counts / (TRIALS * len(cases))
+
+
+def main() -> None:
+    folder = Path(__file__).parent
+    paths = [Path(name) for name in sys.argv[1:]] or sorted(folder.glob("blocks-*.json.gz"))
+    print(f"| {COLUMNS} |")
+    print("|---|---" + "|---:" * (COLUMNS.count("|") - 1) + "|")
+    for path in paths:
+        cases = load(path)
+        run = path.name.removeprefix("blocks-").removesuffix(".json.gz")
+        for name, figure in FIGURES.items():
+            cells = " | ".join(f"{share:.1f}" for share in row(cases, figure))
+            print(f"| {name} | {run} | {cells} |")
+
+
+if __name__ == "__main__":
+    main()
