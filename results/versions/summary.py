@@ -1,0 +1,108 @@
+"""README's table of what changed between PyTorch versions, from the committed run of `rnnbench versions`.
+
+    python results/versions/summary.py > results/versions/summary.md
+
+Each version is compared with the one before it, as `rnnbench compare FILE@OLD FILE@NEW` does with its
+defaults: the verdicts of a comparison are one family, and a case counts by its verdict alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+
+from rnnbench.regressions.compare import Compared, Comparison, compare
+from rnnbench.regressions.sides import sides_of
+from rnnbench.results import Results, read
+
+RESULT = Path(__file__).with_name("versions.json.gz")
+LARGEST = 3
+"""Changes that are named for each step and direction."""
+
+
+def comparisons(results: Results) -> Iterator[Comparison]:
+    """Each environment with the next, in the order in which they were given."""
+    (run,) = results.runs.values()
+    for old, new in pairwise(run.environments):
+        yield compare(sides_of(results, old, new))
+
+
+def table(results: Results) -> list[str]:
+    """A row for each implementation: the middle ratio of each step, and how many cases changed."""
+    steps = list(comparisons(results))
+    frame = results.frame
+    names = [f"{step.sides.base.torch} to {step.sides.new.torch}" for step in steps]
+    lines = [
+        "| implementation | cases | " + " | ".join(names) + " |",
+        "| --- | ---: |" + " --- |" * len(names),
+    ]
+    for implementation in dict.fromkeys(frame["implementation"].tolist()):
+        columns = [
+            [case for case in step.cases if frame.at[case.row, "implementation"] == implementation]
+            for step in steps
+        ]
+        cells = [cell(cases) for cases in columns]
+        lines.append(f"| {implementation} | {len(columns[0])} | " + " | ".join(cells) + " |")
+    cells = [cell(step.cases) for step in steps]
+    lines.append(f"| all | {len(steps[0].cases)} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def cell(cases: list[Compared] | tuple[Compared, ...]) -> str:
+    """The middle ratio of the cases, and how many of them are slower or faster."""
+    found = [case for case in cases if case.finding is not None]
+    if not found:
+        return "not measured"
+    verdicts = [case.verdict for case in found]
+    counts = ", ".join(
+        f"{verdicts.count(verdict)} {verdict}"
+        for verdict in ("slower", "faster")
+        if verdicts.count(verdict)
+    )
+    middle = median(case.finding.ratio for case in found if case.finding is not None)
+    return f"{middle:.3f}: {counts or 'no change found'}"
+
+
+def largest(results: Results) -> list[str]:
+    """The largest changes of each step, with their intervals."""
+    lines = ["| step | case | ratio, interval | verdict |", "| --- | --- | ---: | --- |"]
+    for step in comparisons(results):
+        for verdict, sign in (("slower", -1.0), ("faster", 1.0)):
+            chosen = sorted(
+                (case for case in step.cases if case.finding and case.verdict == verdict),
+                key=lambda case, sign=sign: sign * case.finding.ratio,
+            )
+            for case in chosen[:LARGEST]:
+                lines.append(
+                    f"| {step.sides.base.torch} to {step.sides.new.torch} | {named(results, case)} "
+                    f"| {case.finding.ratio:.3f} [{case.finding.low:.3f}, {case.finding.high:.3f}] "
+                    f"| {verdict} |"
+                )
+    return lines
+
+
+def named(results: Results, case: Compared) -> str:
+    """The case in words: what varies in the quick grid."""
+    row = results.frame.loc[case.row]
+    return (
+        f"{row['implementation']} {row['pass']} T={row['seq_len']} B={row['batch']} "
+        f"H={row['hidden_size']} {row['layout']}"
+    )
+
+
+def main() -> None:
+    """Print both tables."""
+    results = read([RESULT])
+    (run,) = results.runs.values()
+    first, last = list(run.environments)[0], list(run.environments)[-1]
+    whole = compare(sides_of(results, first, last))
+    counts = ", ".join(f"{number} {verdict}" for verdict, number in sorted(whole.verdicts.items()))
+    print("\n".join(table(results)))
+    print(f"\nFrom {whole.sides.base.torch} to {whole.sides.new.torch}: {counts}.\n")
+    print("\n".join(largest(results)))
+
+
+if __name__ == "__main__":
+    main()
