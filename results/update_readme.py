@@ -39,7 +39,7 @@ def table() -> str:
 
 
 def advice() -> str:
-    """A row for each piece of advice and implementation: its epoch over the plain one, by length."""
+    """A row for each piece of advice and implementation: its epoch over the plain one."""
     found = classifier(read([EPOCHS]))
     assert found is not None
     data = found.data

@@ -1,9 +1,9 @@
-"""README's table of what changed between PyTorch versions, from the committed run of `rnnbench versions`.
+"""README's table of what changed between PyTorch versions, from the committed run.
 
     python results/versions/summary.py > results/versions/summary.md
 
-Each version is compared with the one before it, as `rnnbench compare FILE@OLD FILE@NEW` does with its
-defaults: the verdicts of a comparison are one family, and a case counts by its verdict alone.
+Each version is compared with the one before it, as `rnnbench compare FILE@OLD FILE@NEW` does with
+its defaults: the verdicts of a comparison are one family, and a case counts by its verdict alone.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def main() -> None:
     """Print both tables."""
     results = read([RESULT])
     (run,) = results.runs.values()
-    first, last = list(run.environments)[0], list(run.environments)[-1]
+    first, *_, last = run.environments
     whole = compare(sides_of(results, first, last))
     counts = ", ".join(f"{number} {verdict}" for verdict, number in sorted(whole.verdicts.items()))
     print("\n".join(table(results)))
