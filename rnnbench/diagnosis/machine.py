@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import reduce
 from itertools import cycle
-from operator import getitem
 from typing import Any
 
 from rnnbench.bounds import products_of
@@ -24,6 +23,9 @@ _VISIT = 0.02
 """Seconds for each thing that is measured in a visit."""
 
 _LAUNCHES = 0.5
+_LEAST_NET = 0.25
+"""The least share of a time that is left when another is taken off: below, it is mostly that."""
+
 
 Shapes = Mapping[tuple[str, int], Sequence[Product]]
 """Shapes by dtype and threads."""
@@ -81,31 +83,56 @@ def measure(
 
 
 def _ceiling(
-    dtype: str,
-    threads: int,
-    shapes: Sequence[Product],
-    processes: Sequence[Sequence[Any]],
+    dtype: str, threads: int, shapes: Sequence[Product], processes: Sequence[Sequence[Any]]
 ) -> Ceiling:
     """What all visits of all processes found, each process by its best."""
+    # Where a type is slow, a visit may have left out the largest square that another one has.
+    bests = [reduce(_better, visits) for visits in processes]
 
-    def least(*path: str | int) -> Least:
-        """The least of what stands there in the answers."""
-        return Least.of_processes(
-            min(reduce(getitem, path, visit) for visit in visits) for visits in processes
-        )
+    def least(of: Callable[[Any], float]) -> Least:
+        return Least.of_processes(map(of, bests))
 
-    first = processes[0][0]
-    products = {product: least("products", place) for place, product in enumerate(shapes)}
-    # Where a type is slow, a visit may have left out the largest and another one may have not.
-    count = min(len(visit["squares"]) for visits in processes for visit in visits)
-    for place, square in enumerate(first["squares"][:count]):
-        rows = square["rows"]
-        products[Product(rows, rows, rows)] = least("squares", place, "seconds")
-    moves = {
-        move["bytes"]: least("moves", place, "seconds") for place, move in enumerate(first["moves"])
+    products = {
+        product: Least.of_processes(best["products"][place] for best in bests)
+        for place, product in enumerate(shapes)
     }
-    calls = {name: least("calls", name) for name in CALLS}
-    return Ceiling("cpu", dtype, threads, products, moves, calls)
+    for squares in zip(*(best["squares"] for best in bests), strict=False):
+        rows = squares[0]["rows"]
+        products[Product(rows, rows, rows)] = Least.of_processes(s["seconds"] for s in squares)
+    moves = {
+        sizes[0]["bytes"]: Least.of_processes(
+            _moving(size["seconds"], best["nothing"])
+            for size, best in zip(sizes, bests, strict=True)
+        )
+        for sizes in zip(*(best["moves"] for best in bests), strict=True)
+    }
+    calls = {
+        "python": least(lambda best: float(best["calls"]["python"])),
+        "cpp": least(lambda best: _call_of_a_list(best["calls"])),
+        "product": least(lambda best: float(best["calls"]["product"])),
+    }
+    return Ceiling("cpu", dtype, threads, products, moves, {name: calls[name] for name in CALLS})
+
+
+def _better(one: Any, other: Any) -> Any:
+    """The least of two answers, wherever numbers stand in both."""
+    if isinstance(one, dict):
+        return {key: _better(one[key], other[key]) for key in one}
+    if isinstance(one, list):
+        return [_better(*both) for both in zip(one, other, strict=False)]
+    return min(one, other)
+
+
+def _moving(seconds: Sequence[float], nothing: Sequence[float]) -> float:
+    """The best of all ways to move so much, less what the call costs that moves nothing."""
+    pairs = zip(seconds, nothing, strict=True)
+    return min(max(time - call, _LEAST_NET * time) for time, call in pairs)
+
+
+def _call_of_a_list(calls: Mapping[str, float]) -> float:
+    """One call of those that a longer list has more."""
+    more = calls["longer_list"] - calls["list"]
+    return max(more, _LEAST_NET * calls["list"]) / calls["entries"]
 
 
 def _launches(answers: Sequence[Mapping[str, Any]]) -> Launches:

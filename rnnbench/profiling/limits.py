@@ -25,16 +25,13 @@ _SMALLEST, _LARGEST, _FACTOR = 1 << 16, 1 << 28, 4
 """Bytes that are moved: from what fits into the first cache to what fits into none."""
 
 _LIST = 1000
-"""Operators of a list; twice as many are timed as well, so that what a list costs falls out."""
+"""Entries of a list of operands; one of twice as many is timed as well."""
 
 _SQUARES = (512, 1024, 1536)
 """Rows of square products that are large enough for the best rate."""
 
 _LONG = 0.3
 """Seconds of a call from which on it is called twice and no more."""
-
-_LEAST_NET = 0.25
-"""The least share of a time that is taken for the moving alone: below, it is mostly the call."""
 
 _QUEUED = 100
 """Kernels that are queued before the device is waited for; a device's queue holds some more."""
@@ -47,22 +44,26 @@ def measure_limits(
 ) -> dict[str, Any]:
     """Visit a CPU's limits for a dtype and a number of threads, ``seconds`` for each of them.
 
-    All are the least seconds of a call: ``products`` of the shapes (m, k, n), in their order;
-    ``squares`` with their number of rows; ``moves`` with the bytes that were read and written,
-    without what a call costs; ``calls`` by the names of `rnnbench.limits.CALLS`.
+    All are the least seconds of a call, nothing taken off: who asks takes the least of many visits
+    before one is taken from another. ``products``: of the shapes (m, k, n), in their order.
+    ``squares``: with their number of rows. ``moves``: with the bytes that are read and written, for
+    each way to do so, and ``nothing``, what these ways take for no bytes. ``calls``: of an operator
+    from ``python``; of a ``product`` of (1, 1) and (1, 1); of an operator of a ``list`` with so many
+    ``entries``, and of a ``longer_list`` with twice as many.
     """
     torch.set_num_threads(threads)
     kind = getattr(torch, dtype)
     with torch.inference_mode():
         return {
             "calls": {
-                "python": _call_from_python(kind, seconds),
-                "cpp": _call_from_cpp(kind, seconds),
+                "python": _least(torch.ones(1, dtype=kind).neg_, seconds),
                 "product": _product((1, 1, 1), kind, seconds),
+                **_lists(kind, seconds),
             },
             "products": [_product(shape, kind, seconds) for shape in shapes],
             "squares": list(_squares(kind, seconds)),
             "moves": list(_moves(kind, seconds)),
+            "nothing": [_least(copy, seconds) for copy in (_copying(2, kind), _adding(1, kind))],
         }
 
 
@@ -119,17 +120,12 @@ def _squares(dtype: torch.dtype, seconds: float) -> Iterator[dict[str, Any]]:
 
 
 def _moves(dtype: torch.dtype, seconds: float) -> Iterator[dict[str, Any]]:
-    """Copying half of the bytes, which reads them and writes as many, or adding all of them up."""
-    copy, add = _copying(2, dtype), _adding(1, dtype)
-    costs = [_least(copy, seconds), _least(add, seconds)]
+    """Copying half of the bytes, which reads them and writes as many, and adding all of them up."""
     width = torch.empty(0, dtype=dtype).element_size()
     size = _SMALLEST
     while size <= _LARGEST:
-        numbers = size // width
-        ways = [_copying(numbers, dtype), _adding(numbers, dtype)]
-        times = [_least(way, seconds / 2) for way in ways]
-        net = [max(t - cost, _LEAST_NET * t) for t, cost in zip(times, costs, strict=True)]
-        yield {"bytes": numbers * width, "seconds": min(net)}
+        ways = (_copying(size // width, dtype), _adding(size // width, dtype))
+        yield {"bytes": size, "seconds": [_least(way, seconds / 2) for way in ways]}
         size *= _FACTOR
 
 
@@ -142,22 +138,18 @@ def _adding(numbers: int, dtype: torch.dtype) -> Callable[[], Any]:
     return partial(torch.sum, torch.ones(numbers, dtype=dtype))
 
 
-def _call_from_python(dtype: torch.dtype, seconds: float) -> float:
-    """Changing the sign of one number in place: each call waits for the one before it."""
-    return _least(torch.ones(1, dtype=dtype).neg_, seconds)
+def _lists(dtype: torch.dtype, seconds: float) -> dict[str, Any]:
+    """Changing the sign of one number in place, again and again, called from C++.
 
-
-def _call_from_cpp(dtype: torch.dtype, seconds: float) -> float:
-    """The same operator on the same number, called from C++.
-
-    On a CPU an operator of lists calls that of tensors for each, through the dispatcher as any C++
-    does. The list is of one tensor again and again: a list of many would time their way into the
-    cache. What twice the list takes more is without the one call from Python and its arguments.
+    On a CPU an operator of lists calls that of tensors for each entry, through the dispatcher as
+    any C++ does. All entries are one tensor, so that each call waits for the one before it: a list
+    of many would time their way into the cache. What the longer list takes more is without the one
+    call from Python.
     """
     one = torch.ones(1, dtype=dtype)
-    short, long = ([one] * (_LIST * times) for times in (1, 2))
-    times = [_least(partial(torch._foreach_neg_, many), seconds / 2) for many in (short, long)]
-    return max(times[1] - times[0], _LEAST_NET * times[0]) / _LIST
+    lists = ([one] * (_LIST * times) for times in (1, 2))
+    short, long = (_least(partial(torch._foreach_neg_, many), seconds) for many in lists)
+    return {"entries": _LIST, "list": short, "longer_list": long}
 
 
 def devices_to_ask() -> list[str]:

@@ -72,8 +72,15 @@ class Visited:
             "squares": [
                 {"rows": 64 * (1 + n), "seconds": factor * 1e-3} for n in range(self.squares)
             ],
-            "moves": [{"bytes": 1000, "seconds": factor * 1e-7}],
-            "calls": dict.fromkeys(("python", "cpp", "product"), factor * 1e-08),
+            "moves": [{"bytes": 1000, "seconds": [factor * 3e-7, factor * 2e-7]}],
+            "nothing": [factor * 1e-9, factor * 1e-7],
+            "calls": {
+                "python": factor * 2e-8,
+                "product": factor * 3e-8,
+                "entries": 10,
+                "list": factor * 4e-7,
+                "longer_list": factor * 5e-7,
+            },
         }
 
     def launches(self, *, seconds):
@@ -125,10 +132,34 @@ class TestVisits:
         for one in found.ceilings:
             call = one.calls["cpp"]
             assert (call.seconds, call.high) == pytest.approx((1e-8, 2e-8))
-            assert one.moves[1000].seconds == pytest.approx(1e-7)
+            assert one.moves[1000].seconds == pytest.approx(1e-7), "the call taken off"
+            assert one.calls["product"].seconds == pytest.approx(3e-8)
         first = found.ceilings[0].products
         assert first[Product(6, 4, 8)].seconds == pytest.approx(2e-6)
         assert first[Product(128, 128, 128)].seconds == pytest.approx(1e-3)
+
+    def test_the_least_is_taken_before_one_is_taken_from_another(self):
+        """Else a list that was slowed down would make what the longer one takes more too little."""
+        clock = Clock()
+        profiler = Visited(clock, 1.0)
+        answer = profiler.limits
+
+        def slowed(shapes, dtype, threads, *, seconds):
+            found = answer(shapes, dtype, threads, seconds=seconds)
+            if len(profiler.visits) == 1:
+                found["calls"]["list"] *= 1.2
+                found["nothing"] = [1e-7, 1.9e-7]
+            return found
+
+        profiler.limits = slowed
+        found, _ = self.measured(profiler, seconds=4.0)
+        assert found.ceilings[0].calls["cpp"].seconds == pytest.approx(1e-8)
+        assert found.ceilings[0].moves[1000].seconds == pytest.approx(1e-7)
+
+    def test_what_is_mostly_the_call_is_not_told_as_nothing(self):
+        assert machine_module._moving([4.0], [3.9]) == 1.0
+        odd = {"list": 4.0, "longer_list": 4.1, "entries": 1}
+        assert machine_module._call_of_a_list(odd) == 1.0
 
     def test_squares_that_a_visit_left_out_are_left_out(self):
         clock = Clock()

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from rnnbench.limits import CALLS, Launches
+from rnnbench.limits import Launches
 from rnnbench.profiling import limits
 from rnnbench.profiling.limits import launches_of, measure_launches, measure_limits
 from tests.devices import StandIn
@@ -23,13 +23,15 @@ class TestLimits:
         shapes = [[40, 6, 8], [1, 8, 8], [64, 64, 64]]
         found = measure_limits(shapes, dtype, 1, seconds=1e-3)
         assert len(found["products"]) == 3
-        assert set(found["calls"]) == set(CALLS)
+        assert set(found["calls"]) == {"python", "product", "entries", "list", "longer_list"}
         assert [square["rows"] for square in found["squares"]] == [16, 32]
         assert [move["bytes"] for move in found["moves"]] == [1 << 16, 1 << 18]
         seconds = [
             *found["products"],
-            *found["calls"].values(),
-            *(entry["seconds"] for entry in [*found["squares"], *found["moves"]]),
+            *found["nothing"],
+            *(value for name, value in found["calls"].items() if name != "entries"),
+            *(square["seconds"] for square in found["squares"]),
+            *(value for move in found["moves"] for value in move["seconds"]),
         ]
         assert all(0 < value < 10 for value in seconds)
 
@@ -49,24 +51,15 @@ class TestCalls:
         counts = {event.key: event.count for event in seen.key_averages()}
         assert counts["aten::neg_"] == 5
 
-    def test_the_cost_of_the_list_falls_out(self, monkeypatch):
-        """A call that takes 7 s, and 2 s for each entry, is one of 2 s."""
-        monkeypatch.setattr(limits, "_least", lambda call, seconds: 7 + 2 * len(call.args[0]))
-        assert limits._call_from_cpp(torch.float32, 1.0) == 2.0
+    def test_the_longer_list_has_twice_the_entries(self, monkeypatch):
+        monkeypatch.setattr(limits, "_least", lambda call, seconds: len(call.args[0]))
+        found = limits._lists(torch.float32, 1.0)
+        assert (found["list"], found["longer_list"]) == (found["entries"], 2 * found["entries"])
 
-    def test_moving_is_without_the_call(self, small, monkeypatch):
-        """Copying takes 5 s and a second for each number, adding up so much that it is no bound."""
-
-        def least(call, seconds):
-            if call.func is torch.sum:
-                return 1e9
-            return 5.0 + call.args[0].numel()
-
-        monkeypatch.setattr(limits, "_least", least)
-        assert list(limits._moves(torch.float32, 1.0)) == [
-            {"bytes": 1 << 16, "seconds": (1 << 13) - 1.0},
-            {"bytes": 1 << 18, "seconds": (1 << 15) - 1.0},
-        ]
+    def test_half_of_the_bytes_are_copied_and_all_are_added_up(self, small, monkeypatch):
+        monkeypatch.setattr(limits, "_least", lambda call, seconds: call.args[0].nbytes)
+        for move in limits._moves(torch.float32, 1.0):
+            assert move["seconds"] == [move["bytes"] / 2, move["bytes"]]
 
 
 class TestLaunches:
