@@ -24,6 +24,10 @@ _BLOCK = 0.004
 _SMALLEST, _LARGEST, _FACTOR = 1 << 16, 1 << 28, 4
 """Bytes that are moved: from what fits into the first cache to what fits into none."""
 
+_SHARED, _LONGER = 1 << 24, 3
+"""Bytes from which on they lie where neighbours' lie too, so that quiet moments are rare; these are
+looked at for so many times longer."""
+
 _LIST = 1000
 """Entries of a list of operands; one of twice as many is timed as well."""
 
@@ -48,8 +52,8 @@ def measure_limits(
     before one is taken from another. ``products``: of the shapes (m, k, n), in their order.
     ``squares``: with their number of rows. ``moves``: with the bytes that are read and written, for
     each way to do so, and ``nothing``, what these ways take for no bytes. ``calls``: of an operator
-    from ``python``; of a ``product`` of (1, 1) and (1, 1); of an operator of a ``list`` with so many
-    ``entries``, and of a ``longer_list`` with twice as many.
+    from ``python``; of a ``product`` of (1, 1) and (1, 1); of an operator of a ``list`` with so
+    many ``entries``, and of a ``longer_list`` with twice as many.
     """
     torch.set_num_threads(threads)
     kind = getattr(torch, dtype)
@@ -125,7 +129,8 @@ def _moves(dtype: torch.dtype, seconds: float) -> Iterator[dict[str, Any]]:
     size = _SMALLEST
     while size <= _LARGEST:
         ways = (_copying(size // width, dtype), _adding(size // width, dtype))
-        yield {"bytes": size, "seconds": [_least(way, seconds / 2) for way in ways]}
+        each = seconds / 2 if size < _SHARED else seconds * _LONGER
+        yield {"bytes": size, "seconds": [_least(way, each) for way in ways]}
         size *= _FACTOR
 
 
