@@ -5,8 +5,8 @@
 - ``products``: the sum over the matrix products of a call (`products_of`) of the least time that
   was measured for that very shape, less the call of the operator; of a shape that was not measured,
   its operations at the best rate of any shape;
-- ``bytes``: what must move at the least (`rnnbench.work.work_of`) at the best rate measured for no
-  larger amounts: what is called again and again lies in a cache;
+- ``bytes``: what must move at the least (`rnnbench.work.work_of`) at the better rate of the amounts
+  next to it that were measured: what is called again and again lies in a cache;
 - ``steps``: T times the cost of the cheapest call of an operator, from Python or from C++, since a
   step cannot begin before the one before it has ended.
 

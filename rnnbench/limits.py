@@ -198,13 +198,15 @@ class Ceiling:
         )
 
     def moving(self, size: int) -> Least:
-        """The least seconds in which so many bytes move, at the best rate of no larger amounts.
+        """The least seconds in which so many bytes move.
 
-        What is called again and again lies in a cache that holds it. Below the least that was
-        measured, at the best rate of any amount.
+        At the better rate of the next amounts below and above it, since what is called again and
+        again lies in a cache that holds it. Below the least amount, at the best rate of any.
         """
-        fitting = [(n, least) for n, least in self.moves.items() if n <= size]
-        known = fitting or list(self.moves.items())
+        below = max((n for n in self.moves if n <= size), default=None)
+        above = min((n for n in self.moves if n >= size), default=None)
+        near = self.moves if below is None else [n for n in (below, above) if n is not None]
+        known = [(n, self.moves[n]) for n in near]
         return Least(
             min(size * least.seconds / n for n, least in known),
             min(size * least.low / n for n, least in known),

@@ -79,13 +79,14 @@ class TestCeiling:
         assert found.flops_per_second == pytest.approx(4e11)
         assert found.product(SHAPE).seconds == pytest.approx(SHAPE.flops / 4e11)
 
-    def test_bytes_move_at_the_best_rate_of_no_larger_amounts(self):
+    def test_bytes_move_at_the_better_rate_of_the_amounts_next_to_it(self):
         moves = {1000: least(1e-6), 4000: least(2e-6, 0.5), 16000: least(1e-3)}
         found = dataclasses.replace(ceiling(), moves=moves)
-        assert found.moving(2000).seconds == pytest.approx(2e-6), "at 1e9 B/s"
-        assert found.moving(8000).seconds == pytest.approx(4e-6), "at 2e9 B/s"
+        assert found.moving(2000).seconds == pytest.approx(1e-6), "at the 2e9 B/s of 4000"
+        assert found.moving(8000).seconds == pytest.approx(4e-6), "the same"
         assert found.moving(8000).low == pytest.approx(2e-6)
-        assert found.moving(10**6).seconds == pytest.approx(5e-4), "the largest is slower"
+        assert found.moving(4000) == found.moves[4000]
+        assert found.moving(10**6).seconds == pytest.approx(1e-3 * 10**6 / 16000), "the largest"
         assert found.moving(10).seconds == pytest.approx(5e-9), "below all: the best of any"
         assert found.bytes_per_second == pytest.approx(16e6)
 

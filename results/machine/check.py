@@ -4,8 +4,8 @@
 
 Two files of `rnnbench machine`: how far they agree. Files of `sweep.py`: whether the best rate is
 at least 90 % of theirs, and the same for each shape that both have. Results: how many cases are
-faster than their limit by the first file, and by more than its interval. The exit status is 1 where
-one of these fails.
+faster than their limit by more than its interval, by the limits that they hold or else by the first
+file. The exit status is 1 where one of these fails.
 """
 
 import json

@@ -19,7 +19,7 @@ __all__ = ["PROCESSES", "measure", "shapes_of"]
 PROCESSES = 4
 """Fresh processes that are visited in turn; each of them has its own luck with memory."""
 
-_VISIT = 0.02
+_VISIT = 0.01
 """Seconds for each thing that is measured in a visit."""
 
 _LAUNCHES = 0.5

@@ -12,6 +12,7 @@ from rnnbench.axis_options import axis_options
 from rnnbench.choosing import chosen_cases
 from rnnbench.command_options import NoLock, OtherPython, TableFormat, check_timeout
 from rnnbench.errors import UserError
+from rnnbench.grids import DEFAULT_GRID
 from rnnbench.report.commands import Format, print_sentences, rendered
 from rnnbench.session import Session, bar
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from rnnbench.limits import Limits
 
 __all__ = ["register"]
+
+_GRIDS = (DEFAULT_GRID, "standard")
 
 
 def register(app: typer.Typer) -> None:
@@ -35,8 +38,13 @@ def machine(
     ] = None,
     *,
     grid: Annotated[
-        str, typer.Option(metavar="NAME|FILE", help="The grid whose shapes are measured.")
-    ] = "standard",
+        str | None,
+        typer.Option(
+            metavar="NAME|FILE",
+            help=f"The grid whose shapes are measured, {' and '.join(_GRIDS)} unless it is given.",
+            show_default=False,
+        ),
+    ] = None,
     python: OtherPython = None,
     limits: Annotated[
         str | None,
@@ -57,9 +65,9 @@ def machine(
         float,
         typer.Option(
             metavar="S",
-            help="Measure for so long; each thing is measured once in each process all the same.",
+            help="Take so long; each thing is measured once in each process all the same.",
         ),
-    ] = 85.0,
+    ] = 105.0,
     timeout: Annotated[
         float, typer.Option(metavar="S", help="Give up what does not answer for so long.")
     ] = 300.0,
@@ -83,7 +91,8 @@ def machine(
     if output is not None:
         check_output_file(output, files or ())
     if limits is None:
-        _, cases, _ = chosen_cases(grid, axes)
+        grids = _GRIDS if grid is None else (grid,)
+        cases = [case for name in grids for case in chosen_cases(name, axes)[1]]
         found = _measured(cases, python, seconds, timeout, no_lock=no_lock)
         _keep(found, output)
     else:
@@ -97,6 +106,8 @@ def machine(
 def _measured(
     cases: list[Case], python: str | None, seconds: float, timeout: float, *, no_lock: bool
 ) -> Limits:
+    import time
+
     from rnnbench.cases import DEFAULT_ENVIRONMENT
     from rnnbench.diagnosis.machine import PROCESSES, measure, shapes_of
     from rnnbench.diagnosis.profiler import Profiler
@@ -105,6 +116,7 @@ def _measured(
     shapes = shapes_of(cases)
     if not shapes:
         raise UserError("no case of the grid has limits: they are of layers on a CPU")
+    end = time.monotonic() + seconds
     with Session("rnnbench machine", python, no_lock=no_lock) as session, ExitStack() as started:
         print_sentences(session.notes)
         try:
@@ -120,8 +132,9 @@ def _measured(
                 )
                 for _ in range(PROCESSES)
             ]
-            with bar(max(1, round(seconds)), "seconds") as show:
-                return measure(profilers, shapes, show, seconds=seconds)
+            left = max(0.0, end - time.monotonic())
+            with bar(max(1, round(left)), "seconds") as show:
+                return measure(profilers, shapes, show, seconds=left)
         except CaseProblem as problem:
             raise UserError(
                 f"limits cannot be measured, {problem.status}: {problem.reason}"

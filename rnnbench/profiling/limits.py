@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,13 +19,13 @@ from rnnbench.worker.bench import why_no_device
 
 __all__ = ["devices_to_ask", "launches_of", "measure_launches", "measure_limits"]
 
-_BLOCK = 0.004
+_BLOCK = 0.002
 """Seconds of a block of calls: long enough for any clock, short enough to find quiet moments."""
 
 _SMALLEST, _LARGEST, _FACTOR = 1 << 16, 1 << 28, 4
 """Bytes that are moved: from what fits into the first cache to what fits into none."""
 
-_SHARED, _LONGER = 1 << 24, 3
+_SHARED, _LONGER = 1 << 23, 6
 """Bytes from which on they lie where neighbours' lie too, so that quiet moments are rare; these are
 looked at for so many times longer."""
 
@@ -35,7 +36,7 @@ _SQUARES = (512, 1024, 1536)
 """Rows of square products that are large enough for the best rate."""
 
 _LONG = 0.3
-"""Seconds of a call from which on it is called twice and no more."""
+"""Seconds of a square product from which on no larger one is tried."""
 
 _QUEUED = 100
 """Kernels that are queued before the device is waited for; a device's queue holds some more."""
@@ -73,11 +74,11 @@ def measure_limits(
 
 def _least(call: Callable[[], Any], seconds: float) -> float:
     """The least seconds of a call in a block, of blocks until the time is over."""
+    end = time.perf_counter() + seconds
     best = min(_once(call), second := _once(call))
-    if best > _LONG:
+    if second > _BLOCK and time.perf_counter() >= end:
         return best
     calls = max(1, round(_BLOCK / max(second, 1e-7)))
-    end = time.perf_counter() + seconds
     while True:
         start = time.perf_counter()
         for _ in range(calls):
@@ -101,9 +102,12 @@ def _product(shape: Sequence[int], dtype: torch.dtype, seconds: float) -> float:
     weight is a product with a transposed gradient. A single row may be a vector.
     """
     m, k, n = shape
-    a, b = torch.rand(m, k).to(dtype), torch.rand(k, n).to(dtype)
+    # Filled in an instant: a visit that ends sooner is one more that may meet a quiet moment.
+    a, b, a_turned, b_turned = (
+        torch.full(size, 0.5, dtype=dtype) for size in ((m, k), (k, n), (k, m), (n, k))
+    )
+    a_transposed, b_transposed = a_turned.t(), b_turned.t()
     out = torch.empty(m, n, dtype=dtype)
-    a_transposed, b_transposed = a.t().contiguous().t(), b.t().contiguous().t()
     ways = [
         partial(torch.mm, left, right, out=out)
         for left in (a, a_transposed)
@@ -126,12 +130,34 @@ def _squares(dtype: torch.dtype, seconds: float) -> Iterator[dict[str, Any]]:
 def _moves(dtype: torch.dtype, seconds: float) -> Iterator[dict[str, Any]]:
     """Copying half of the bytes, which reads them and writes as many, and adding all of them up."""
     width = torch.empty(0, dtype=dtype).element_size()
-    size = _SMALLEST
-    while size <= _LARGEST:
+    for size in _sizes(_last_cache()):
         ways = (_copying(size // width, dtype), _adding(size // width, dtype))
         each = seconds / 2 if size < _SHARED else seconds * _LONGER
         yield {"bytes": size, "seconds": [_least(way, each) for way in ways]}
+
+
+def _sizes(cache: int | None) -> list[int]:
+    """Amounts, without those that the last cache holds a part of.
+
+    How much of it is free for them is the neighbours' affair, and their rate another one each time.
+    """
+    sizes = []
+    size = _SMALLEST
+    while size <= _LARGEST:
+        if cache is None or not cache < size < _FACTOR * cache:
+            sizes.append(size)
         size *= _FACTOR
+    return sizes
+
+
+def _last_cache() -> int | None:
+    """Bytes of the largest cache that the kernel tells of (Linux)."""
+    found = []
+    for file in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size"):
+        text = file.read_text().strip()
+        if text.endswith("K") and text[:-1].isdigit():
+            found.append(int(text[:-1]) * 1024)
+    return max(found, default=None)
 
 
 def _copying(numbers: int, dtype: torch.dtype) -> Callable[[], Any]:

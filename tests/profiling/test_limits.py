@@ -14,6 +14,7 @@ def small(monkeypatch):
     """Nothing that takes longer than a moment."""
     monkeypatch.setattr(limits, "_SQUARES", (16, 32))
     monkeypatch.setattr(limits, "_LARGEST", 1 << 18)
+    monkeypatch.setattr(limits, "_last_cache", lambda: None)
     monkeypatch.setattr(limits, "_BLOCK", 1e-4)
 
 
@@ -55,6 +56,14 @@ class TestCalls:
         monkeypatch.setattr(limits, "_least", lambda call, seconds: len(call.args[0]))
         found = limits._lists(torch.float32, 1.0)
         assert (found["list"], found["longer_list"]) == (found["entries"], 2 * found["entries"])
+
+    def test_amounts_that_the_last_cache_holds_a_part_of_are_left_out(self):
+        every = [1 << bits for bits in (16, 18, 20, 22, 24, 26, 28)]
+        assert limits._sizes(None) == every
+        assert limits._sizes(32 << 20) == [size for size in every if size != 1 << 26]
+        assert limits._sizes(1 << 24) == every, (
+            "neither as large nor four times as large is between"
+        )
 
     def test_half_of_the_bytes_are_copied_and_all_are_added_up(self, small, monkeypatch):
         monkeypatch.setattr(limits, "_least", lambda call, seconds: call.args[0].nbytes)
