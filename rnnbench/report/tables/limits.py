@@ -71,11 +71,11 @@ def limits(results: Results) -> Table | None:
         [
             constant_setting(values, rows),
             *_wrong(results, values, rows),
-            "The limit is the largest of three least times: the matrix products, each at what was "
-            "measured for its shape, or at the best rate of any; the bytes that must move, at what "
-            "was measured for such an amount; and T calls of an operator. A share is the limit "
-            "over the time: 1 is as fast as this machine could be; its interval holds that of the limit "
-            "and that of the time.",
+            "The limit is the largest of three least times: the matrix products, each at what "
+            "was measured for its shape, or at the best rate of any; the bytes that must move, "
+            "at what was measured for such an amount; and T calls of an operator. A share is "
+            "the limit over the time: 1 is as fast as this machine could be; its interval holds "
+            "that of the limit and that of the time.",
             *why_no_limits(results),
         ],
         columns,
