@@ -20,10 +20,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from rnnbench.bounds import bound_of
 from rnnbench.cases import Case
 from rnnbench.errors import UserError
+from rnnbench.limits import Ceiling, Limits, ceilings_in, facts_of, why_not_of
 from rnnbench.schema import CASE_COLUMNS
-from rnnbench.statistics import estimate_blocks
+from rnnbench.statistics import Estimate, estimate_blocks
 from rnnbench.validation import read_document
 
 __all__ = [
@@ -87,6 +89,16 @@ RESULT_COLUMNS = (
     ResultColumn("flops_per_second", float, "1/s", "achieved: flops / time"),
     ResultColumn("flops_share", float, "", "flops_per_second over the machine's limit, if known"),
     ResultColumn("bytes_share", float, "", "bytes / time over the machine's limit, if known"),
+    ResultColumn("limit", float, "s", "least time that this machine could need, if known"),
+    ResultColumn("limit_low", float, "s", "lower end of the limit's own interval"),
+    ResultColumn("limit_high", float, "s", "upper end of it"),
+    ResultColumn("limit_by", str, "", "what bounds it: products, bytes or steps"),
+    ResultColumn("limit_share", float, "", "limit / time: 1 is as fast as this machine could be"),
+    ResultColumn("limit_share_low", float, "", "lower end, by both intervals"),
+    ResultColumn("limit_share_high", float, "", "upper end, by both intervals"),
+    ResultColumn(
+        "limit_defect", bool, "", "whether the time is below limit_low: the limit is wrong"
+    ),
     ResultColumn("flops", int, "", "floating-point operations of a call, a closed form"),
     ResultColumn("flops_recurrent", int, "", "those that must wait for the step before"),
     ResultColumn("bytes", int, "B", "least that must move in a call, a closed form"),
@@ -261,18 +273,21 @@ def rounds(paths: Paths) -> pd.DataFrame:
     return rounds_of(read(paths))
 
 
-def read(paths: Paths) -> Results:
+def read(paths: Paths, *, limits: Limits | None = None) -> Results:
     """Read result files with their raw rounds and what they say of their runs.
 
+    ``limits`` stand in for those that files do not hold, where they are of the same machine and
+    PyTorch.
+
     Raises:
-        UserError: as `load`.
+        UserError: as `load`; or ``limits`` are of none of the environments.
     """
     files = [os.fspath(path) for path in _listed(paths)]
     if not files:
         raise UserError("no result file was given; name at least one")
     _refuse_twins(files)
     with _without_collection():
-        return _read(files)
+        return _read(files, limits)
 
 
 @contextmanager
@@ -287,20 +302,23 @@ def _without_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _read(files: Sequence[str]) -> Results:
+def _read(files: Sequence[str], limits: Limits | None) -> Results:
     rows: list[dict[str, Any]] = []
     samples: list[Samples | None] = []
     runs: dict[str, Run] = {}
     for file, label in zip(files, _labels(files), strict=True):
         document = read_document(file)
         runs[label] = described_run(label, file, document)
+        known = _known_ceilings(runs[label], limits)
         for benchmark in document["benchmarks"]:
             measured = _samples(benchmark)
             samples.append(measured)
-            rows.append(_measured_row(benchmark, measured, runs[label]))
+            rows.append(_measured_row(benchmark, measured, runs[label], known))
         for missing in document["rnnbench"]["not_measured"]:
             samples.append(None)
             rows.append(_missing_row(missing, runs[label]))
+    if limits is not None:
+        _refuse_foreign(limits, runs)
     return Results(typed(rows, RESULT_COLUMNS), samples, runs)
 
 
@@ -459,9 +477,12 @@ def _device_or_nan(block: Block) -> _Floats:
     return block.device if len(block.device) else np.full(len(block.rounds), np.nan)
 
 
-def _measured_row(benchmark: Mapping[str, Any], samples: Samples, run: Run) -> dict[str, Any]:
+def _measured_row(
+    benchmark: Mapping[str, Any], samples: Samples, run: Run, known: _Ceilings
+) -> dict[str, Any]:
     ours = benchmark["extra_info"]["rnnbench"]
     estimate = estimate_blocks(list(samples.by_replicate().values()))
+    ceiling = _ceiling(ours["case"], known)
     row = {
         **_common(ours["case"], run),
         "status": MEASURED,
@@ -480,8 +501,9 @@ def _measured_row(benchmark: Mapping[str, Any], samples: Samples, run: Run) -> d
         **_ran(ours["ran"]),
         **_compile(ours["compile"]),
         "instructions": _instructions(ours.get("instructions")),
+        **_limit(ours["case"], estimate, ceiling),
     }
-    limits = _limits(run.environments[ours["case"]["environment"]], ours["case"])
+    limits = _limits(run.environments[ours["case"]["environment"]], ours["case"], ceiling)
     for share, rate, limit in (
         ("flops_share", row["flops_per_second"], limits.get("flops_per_second")),
         ("bytes_share", ours["work"]["bytes"] / estimate.value, limits.get("bytes_per_second")),
@@ -603,11 +625,69 @@ def _compile(compiled: Mapping[str, Any] | None) -> dict[str, Any]:
     }
 
 
-def _limits(environment: Mapping[str, Any], case: Mapping[str, Any]) -> dict[str, float]:
-    """The machine's limits for a case, where its environment has them.
+_Ceilings: TypeAlias = Mapping[tuple[str, str, str, int], Ceiling]
+"""By environment, device, dtype and threads."""
+
+
+def _known_ceilings(run: Run, limits: Limits | None) -> _Ceilings:
+    """What the machine can do at best, as the file says; else as ``limits`` of its kind say."""
+    found = {}
+    for name, environment in run.environments.items():
+        ceilings: Sequence[Ceiling] = ceilings_in(environment)
+        if not ceilings and limits is not None and not why_not_of(limits, facts_of(environment)):
+            ceilings = limits.ceilings
+        for one in ceilings:
+            found[name, one.device, one.dtype, one.threads] = one
+    return found
+
+
+def _refuse_foreign(limits: Limits, runs: Mapping[str, Run]) -> None:
+    """Refuse limits that are of no machine and PyTorch of any file."""
+    reasons = [
+        (run, why_not_of(limits, facts_of(environment)))
+        for run in runs.values()
+        for environment in run.environments.values()
+    ]
+    if reasons and all(reason for _, reason in reasons):
+        run, reason = reasons[0]
+        raise UserError(
+            f"{run.path}: its limits must be measured where it was, and these are of {reason}; "
+            "measure them there with `rnnbench machine`"
+        )
+
+
+def _ceiling(case: Mapping[str, Any], known: _Ceilings) -> Ceiling | None:
+    return known.get((case["environment"], case["device"], case["dtype"], case["threads"]))
+
+
+def _limit(case: Mapping[str, Any], estimate: Estimate, ceiling: Ceiling | None) -> dict[str, Any]:
+    """The limit of a case and the share of it that its time is, where a ceiling is known."""
+    bound = None if ceiling is None else bound_of(Case.from_columns(case), ceiling)
+    if bound is None:
+        return {}
+    least = bound.least
+    low, high = (
+        end if end is not None else estimate.value for end in (estimate.low, estimate.high)
+    )
+    return {
+        "limit": least.seconds,
+        "limit_low": least.low,
+        "limit_high": least.high,
+        "limit_by": bound.by,
+        "limit_share": least.seconds / estimate.value,
+        "limit_share_low": least.low / high,
+        "limit_share_high": least.high / low,
+        "limit_defect": bound.is_beaten_by(estimate.value),
+    }
+
+
+def _limits(
+    environment: Mapping[str, Any], case: Mapping[str, Any], ceiling: Ceiling | None
+) -> dict[str, float]:
+    """The machine's best rates for a case, where its environment has them, else of its ceiling.
 
     ``limits`` is a list of objects with ``device``, ``dtype``, ``threads`` and, measured there,
-    ``flops_per_second`` and ``bytes_per_second``.
+    ``flops_per_second`` and ``bytes_per_second``; `rnnbench.limits.Ceiling` has the rest of them.
     """
     for entry in _items(environment.get("limits")):
         same = all(_item(entry, key) == case[key] for key in ("device", "dtype", "threads"))
@@ -616,7 +696,12 @@ def _limits(environment: Mapping[str, Any], case: Mapping[str, Any]) -> dict[str
                 key: _number(_item(entry, key)) for key in ("flops_per_second", "bytes_per_second")
             }
             return {key: value for key, value in numbers.items() if value and value > 0}
-    return {}
+    if ceiling is None:
+        return {}
+    return {
+        "flops_per_second": ceiling.flops_per_second,
+        "bytes_per_second": ceiling.bytes_per_second,
+    }
 
 
 # A file's free parts are described by no schema: what is of another type than expected is missing.

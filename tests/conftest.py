@@ -76,14 +76,15 @@ LOCK = Path(tempfile.gettempdir()) / f"rnnbench-tests.{os.getpid()}.lock"
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _own_surroundings() -> Iterator[None]:
+def _own_surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """What commands find that are called in this process, or that it starts.
 
-    The tests' own lock; and nothing of xdist, by which pytest-benchmark would take their runs for
-    parts of this one and time nothing.
+    The tests' own lock; no limits or noise of this machine; and nothing of xdist, by which
+    pytest-benchmark would take their runs for parts of this one and time nothing.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RNNBENCH_LOCK", str(LOCK))
+        patch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
         for name in [name for name in os.environ if name.startswith("PYTEST_XDIST_")]:
             patch.delenv(name)
         yield

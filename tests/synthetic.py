@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from rnnbench.cases import Case
+from rnnbench.limits import CALLS, Ceiling, Least, Limits, Product, facts_of
 from rnnbench.schema import SCHEMA_VERSION
 from rnnbench.work import work_of
 
@@ -61,6 +62,40 @@ def environment(**changes: Any) -> dict[str, Any]:
         "processes": 3,
         **changes,
     }
+
+
+def least(seconds: float, spread: float = 0.0) -> Least:
+    """Seconds with an interval that reaches so far to both sides."""
+    return Least(seconds, seconds * (1 - spread), seconds * (1 + spread))
+
+
+def ceiling(
+    products: Mapping[tuple[int, int, int], Least] | None = None,
+    *,
+    flops_per_second: float = 1e11,
+    bytes_per_second: float = 1e12,
+    call: float = 1e-9,
+    dtype: str = "float32",
+    threads: int = 1,
+) -> Ceiling:
+    """What a machine can do at best: one rate for all shapes but those that are given."""
+    large = Product(1000, 1000, 1000)
+    return Ceiling(
+        "cpu",
+        dtype,
+        threads,
+        {
+            large: least(large.flops / flops_per_second),
+            **{Product(*shape): time for shape, time in (products or {}).items()},
+        },
+        {1 << 20: least((1 << 20) / bytes_per_second)},
+        dict.fromkeys(CALLS, least(call)),
+    )
+
+
+def limits(*ceilings: Ceiling, described: Mapping[str, Any] | None = None) -> Limits:
+    """Limits of a machine and PyTorch as an environment describes them."""
+    return Limits(facts_of(described or environment()), ceilings)
 
 
 GPU = {

@@ -225,3 +225,66 @@ def test_parts_of_calls_are_read_with_their_rounds(tmp_path):
     for block in samples.blocks:
         assert list(block.parts) == ["data", "copy"]
         assert block.parts["copy"] == pytest.approx(block.rounds / 2)
+
+
+class TestLimits:
+    @pytest.fixture
+    def known(self):
+        return synthetic.ceiling({(4, 5, 5): synthetic.least(1e-5, 0.1)}, call=1e-12)
+
+    def file(self, tmp_path, seconds, **described):
+        environments = {"default": synthetic.environment(**described)}
+        made = document([Planted(CASE, seconds)], environments=environments)
+        return write(tmp_path / "limits.json", made)
+
+    def test_a_case_has_its_limit_and_its_share_with_their_intervals(self, tmp_path, known):
+        row = load(self.file(tmp_path, 1e-3, limits=[known.as_json()])).loc[0]
+        # Ten steps at 10 µs and a product of no account.
+        ends = [row["limit_low"], row["limit"], row["limit_high"]]
+        assert ends == pytest.approx([0.9e-4, 1e-4, 1.1e-4], rel=1e-3)
+        assert row["limit_by"] == "products"
+        assert row["limit_share"] == pytest.approx(row["limit"] / row["time"])
+        assert row["limit_share_low"] == pytest.approx(row["limit_low"] / row["time_high"])
+        assert row["limit_share_high"] == pytest.approx(row["limit_high"] / row["time_low"])
+        assert not row["limit_defect"]
+        assert row["flops_share"] == pytest.approx(row["flops"] / row["time"] / 1e11)
+
+    def test_a_time_below_the_limits_interval_is_a_defect_of_it(self, tmp_path, known):
+        row = load(self.file(tmp_path, 0.8e-4, limits=[known.as_json()])).loc[0]
+        assert row["limit_defect"] and row["limit_share"] > 1
+        within = load(self.file(tmp_path, 0.97e-4, limits=[known.as_json()])).loc[0]
+        assert not within["limit_defect"] and within["limit_share"] > 1
+
+    def test_what_holds_no_limit_has_none(self, tmp_path, known):
+        other = dataclasses.replace(known, threads=2).as_json()
+        columns = [c.name for c in RESULT_COLUMNS if c.name.startswith("limit")]
+        assert len(columns) == 8
+        for found in ([], [other], [{"device": "cpu", "dtype": "float32", "threads": 1}], "odd"):
+            row = load(self.file(tmp_path, 1e-3, limits=found)).loc[0]
+            assert row[columns].isna().all()
+
+    def test_limits_that_are_given_stand_in_where_a_file_has_none(self, tmp_path, known):
+        given = synthetic.limits(known)
+        row = read(self.file(tmp_path, 1e-3), limits=given).frame.loc[0]
+        assert row["limit"] == pytest.approx(1e-4, rel=1e-3)
+        assert row["flops_share"] == pytest.approx(row["flops"] / row["time"] / 1e11)
+        own = dataclasses.replace(known, products=synthetic.ceiling().products).as_json()
+        row = read(self.file(tmp_path, 1e-3, limits=[own]), limits=given).frame.loc[0]
+        assert row["limit"] < 1e-5, "its own"
+
+    def test_limits_of_another_machine_are_refused(self, tmp_path, known):
+        given = synthetic.limits(known, described=synthetic.environment(torch="2.12.0"))
+        with pytest.raises(UserError, match="must be measured where it was, and these are of anot"):
+            read(self.file(tmp_path, 1e-3), limits=given)
+
+    def test_an_environment_that_they_are_not_of_has_none(self, tmp_path, known):
+        made = document(
+            [Planted(CASE, 1e-3), Planted(dataclasses.replace(CASE, environment="old"), 1e-3)],
+            environments={
+                "default": synthetic.environment(),
+                "old": synthetic.environment(torch="2.12.0"),
+            },
+        )
+        path = write(tmp_path / "two.json", made)
+        frame = read(path, limits=synthetic.limits(known)).frame
+        assert frame["limit"].notna().tolist() == [True, False]

@@ -1,274 +1,146 @@
-"""Limits of a machine: measured once, kept by what the machine is, and held against results."""
+"""Limits of a machine, measured in several processes that take turns."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import reduce
+from itertools import cycle
 from typing import Any
 
-import pandas as pd
-
-from rnnbench.bounds import Bound, bound_of, products_of
+from rnnbench.bounds import products_of
 from rnnbench.cases import Case
 from rnnbench.diagnosis.profiler import Profiler
-from rnnbench.errors import UserError
-from rnnbench.numbers import column_unit, format_bytes, format_count, format_rate, format_seconds
-from rnnbench.regressions.machines import machine_key
-from rnnbench.report.content import Align, Cell, Table, TableColumn
-from rnnbench.results import Results
-from rnnbench.schema import CASE_COLUMNS
+from rnnbench.limits import CALLS, Ceiling, Launches, Least, Limits, Product, facts_of, has_limit
 
-__all__ = [
-    "Limits",
-    "Share",
-    "defects",
-    "kept_limits",
-    "limits_table",
-    "measure",
-    "read_limits",
-    "shapes_of",
-    "shares_of",
-    "shares_table",
-]
+__all__ = ["PROCESSES", "measure", "shapes_of"]
 
-_RIGHT: Align = "right"
-_SCHEMA = 1
-_LONGEST = 0.2
-_MOST_SECONDS = 90.0
-"""For all products, bandwidths and calls together; starting takes the rest of two minutes."""
+PROCESSES = 4
+"""Fresh processes that are visited in turn; each of them has its own luck with memory."""
 
-_OTHERS = 12
-"""What is measured beside products, for each dtype and number of threads."""
+_VISIT = 0.01
+"""Seconds for each thing that is measured in a visit."""
+
+_LAUNCHES = 0.5
+_LEAST_NET = 0.25
+"""The least share of a time that is left when another is taken off: below, it is mostly that."""
 
 
-@dataclass(frozen=True)
-class Limits:
-    """What was measured on a machine; ``entries`` as in `rnnbench.profiling.limits`."""
-
-    key: str
-    cpu: str
-    torch: str
-    entries: Sequence[Mapping[str, Any]]
-
-    def of(self, case: Case) -> Mapping[str, Any] | None:
-        """The entry for a case's device, dtype and threads, or None."""
-        wanted = {"device": case.device, "dtype": case.dtype, "threads": case.threads}
-        for entry in self.entries:
-            if all(entry[name] == value for name, value in wanted.items()):
-                return entry
-        return None
-
-    def document(self) -> bytes:
-        """As a file."""
-        content = {
-            "rnnbench_limits": _SCHEMA,
-            "key": self.key,
-            "cpu": self.cpu,
-            "torch": self.torch,
-            "limits": list(self.entries),
-        }
-        return (json.dumps(content, indent=1, allow_nan=False) + "\n").encode()
+Shapes = Mapping[tuple[str, int], Sequence[Product]]
+"""Shapes by dtype and threads."""
 
 
-def kept_limits(key: str) -> Path:
-    """Where the limits of a machine are kept."""
-    import platformdirs
-
-    return platformdirs.user_data_path("rnnbench") / "limits" / f"{key}.json"
-
-
-def read_limits(path: Path) -> Limits:
-    """Limits from a file.
-
-    Raises:
-        UserError: it cannot be read, or is no such file.
-    """
-    try:
-        content = json.loads(path.read_bytes())
-        if content["rnnbench_limits"] != _SCHEMA:
-            raise ValueError
-        return Limits(content["key"], content["cpu"], content["torch"], content["limits"])
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except (ValueError, LookupError, TypeError):
-        raise UserError(
-            f"{path}: holds no limits of a machine; `rnnbench machine --output FILE` writes such a "
-            "file"
-        ) from None
-
-
-def shapes_of(cases: Iterable[Case]) -> dict[tuple[str, int], list[tuple[int, int, int]]]:
-    """Shapes of the products of those cases that run on a CPU, by dtype and threads."""
-    found: dict[tuple[str, int], set[tuple[int, int, int]]] = {}
+def shapes_of(cases: Iterable[Case]) -> dict[tuple[str, int], list[Product]]:
+    """Shapes of the products of those cases that have a limit, by dtype and threads."""
+    found: dict[tuple[str, int], set[Product]] = {}
     for case in cases:
-        products = products_of(case)
-        if case.device == "cpu" and not case.autocast and products is not None:
-            shapes = found.setdefault((case.dtype, case.threads), set())
-            shapes.update((product.m, product.k, product.n) for product in products)
+        products = products_of(case) if has_limit(case) else None
+        if products is not None:
+            found.setdefault((case.dtype, case.threads), set()).update(products)
     return {key: sorted(shapes) for key, shapes in sorted(found.items())}
 
 
 def measure(
-    profiler: Profiler,
-    shapes: Mapping[tuple[str, int], Sequence[tuple[int, int, int]]],
-    show: Callable[[int, str], None],
+    profilers: Sequence[Profiler],
+    shapes: Shapes,
+    show: Callable[[float, str], None],
+    *,
+    seconds: float,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Limits:
-    """Measure this machine, each dtype and number of threads with the shapes that it needs."""
-    count = sum(len(wanted) + _OTHERS for wanted in shapes.values())
-    seconds = min(_LONGEST, _MOST_SECONDS / max(1, count))
-    entries = []
-    for number, ((dtype, threads), wanted) in enumerate(shapes.items()):
-        show(number, f"{dtype}, {threads} threads, {len(wanted)} shapes")
-        entries.append(profiler.limits(wanted, dtype, threads, seconds=seconds))
-    environment = profiler.environment
-    return Limits(
-        machine_key(environment), environment["cpu"]["model"], environment["torch"], entries
-    )
+    """Measure this machine, each dtype and number of threads with the shapes that it needs.
 
-
-def limits_table(limits: Limits) -> Table:
-    """The limits, one row for each dtype and number of threads."""
-    rows = []
-    for entry in limits.entries:
-        memory = entry["bandwidth"][-1]
-        cached = max(entry["bandwidth"], key=lambda one: float(one["bytes_per_second"]))
-        rows.append(
-            [
-                Cell(entry["dtype"]),
-                Cell(str(entry["threads"])),
-                Cell(f"{format_rate(entry['flops_per_second'])}FLOP/s"),
-                Cell(str(len(entry["products"]))),
-                Cell(f"{format_rate(memory['bytes_per_second'])}B/s"),
-                Cell(
-                    f"{format_rate(cached['bytes_per_second'])}B/s at "
-                    f"{format_bytes(cached['bytes'])}"
-                ),
-                Cell(format_seconds(entry["call_from_python"])),
-                Cell(format_seconds(entry["call_from_cpp"])),
-            ]
-        )
-    headings = (
-        "threads",
-        "products at best",
-        "shapes",
-        "memory",
-        "caches at best",
-        "operator call, Python",
-        "operator call, C++",
-    )
-    return Table(
-        "machine_limits",
-        f"Limits of this machine: {limits.cpu}, PyTorch {limits.torch}",
-        "The quickest of many blocks of calls, because all that disturbs makes a block longer.",
-        [TableColumn("dtype"), *(TableColumn(heading, _RIGHT) for heading in headings)],
-        rows,
-        pd.DataFrame(
-            [
-                {name: value for name, value in entry.items() if not isinstance(value, list)}
-                for entry in limits.entries
-            ]
-        ),
-    )
-
-
-@dataclass(frozen=True)
-class Share:
-    """A measured case beside its bound."""
-
-    case: Case
-    seconds: float
-    bound: Bound
-
-    @property
-    def share(self) -> float:
-        """The bound over the time: 1 is as fast as this machine could be."""
-        return self.bound.seconds / self.seconds
-
-    @property
-    def is_defect(self) -> bool:
-        """Whether the case is faster than its bound, and that by more than the bound's interval."""
-        return self.seconds < self.bound.interval[0]
-
-
-def shares_of(results: Results, limits: Limits) -> list[Share]:
-    """Each measured case that has a bound, in the order of the results.
-
-    Raises:
-        UserError: a result is of another machine than the limits.
+    All processes are visited in turn, and again until ``seconds`` are over, each at least once. So
+    what is measured is spread over all that time, and what slows the machine down for seconds does
+    not decide.
     """
-    found = []
-    names = [column.name for column in CASE_COLUMNS]
-    for row in results.measured[["run", *names, "time"]].to_dict("records"):
-        environment = results.runs[row["run"]].environments[row["environment"]]
-        key = machine_key(environment)
-        if key != limits.key:
-            raise UserError(
-                f"{results.runs[row['run']].path}: was measured on another machine than the limits "
-                f"({key} and {limits.key}); measure limits there with `rnnbench machine`"
-            )
-        case = Case.from_columns({name: _plain(row[name]) for name in names})
-        entry = limits.of(case)
-        bound = None if entry is None else bound_of(case, entry)
-        if bound is not None:
-            found.append(Share(case, float(row["time"]), bound))
-    return found
-
-
-def _plain(value: Any) -> Any:
-    """A number of numpy as Python's own, which a case insists on."""
-    return value.item() if hasattr(value, "item") else value
-
-
-def shares_table(shares: Sequence[Share]) -> Table:
-    """Every case's time, its bound, what bounds it, and the share of the bound that it reached."""
-    scale, unit = column_unit(share.seconds for share in shares)
-    rows = [
-        [
-            Cell(one.case.id),
-            Cell(f"{one.seconds / scale:.4g}", one.seconds),
-            Cell(f"{one.bound.seconds / scale:.4g}", one.bound.seconds),
-            Cell(one.bound.by),
-            Cell(f"{100 * one.share:.0f} %", one.share),
-        ]
-        for one in shares
-    ]
-    return Table(
-        "machine_shares",
-        "Share of the machine's limit",
-        "The limit is the largest of three times: the matrix products at the rate measured for "
-        "their shapes, the bytes that must move, and T calls of an operator.",
-        [
-            TableColumn("case"),
-            TableColumn(f"time, {unit}", _RIGHT),
-            TableColumn(f"limit, {unit}", _RIGHT),
-            TableColumn("bound by", choices=True),
-            TableColumn("share of limit", _RIGHT),
-        ],
-        rows,
-        pd.DataFrame(
-            [
-                {
-                    **one.case.columns(),
-                    "seconds": one.seconds,
-                    "limit": one.bound.seconds,
-                    "bound_by": one.bound.by,
-                    "share": one.share,
-                }
-                for one in shares
-            ]
+    start = clock()
+    visits: dict[tuple[str, int], list[list[dict[str, Any]]]] = {
+        setting: [[] for _ in profilers] for setting in shapes
+    }
+    turns = [(place, *setting) for place in range(len(profilers)) for setting in shapes]
+    for number, (place, dtype, threads) in enumerate(cycle(turns)):
+        elapsed = clock() - start
+        if number >= len(turns) and elapsed >= seconds:
+            break
+        show(min(seconds, elapsed), f"{dtype}, {threads} thread{'' if threads == 1 else 's'}")
+        wanted = [(p.m, p.k, p.n) for p in shapes[dtype, threads]]
+        found = profilers[place].limits(wanted, dtype, threads, seconds=_VISIT)
+        visits[dtype, threads][place].append(found)
+    asked = [profiler.launches(seconds=_LAUNCHES / len(profilers)) for profiler in profilers]
+    return Limits(
+        facts_of(profilers[0].environment),
+        tuple(
+            _ceiling(dtype, threads, shapes[dtype, threads], processes)
+            for (dtype, threads), processes in visits.items()
         ),
+        tuple(_launches([answers[place] for answers in asked]) for place in range(len(asked[0]))),
+        datetime.now(UTC).isoformat(timespec="seconds"),
+        round(clock() - start, 1),
+        len(profilers),
     )
 
 
-def defects(shares: Sequence[Share]) -> Iterator[str]:
-    """What is faster than its limit: the limit is wrong there."""
-    wrong = [one for one in shares if one.is_defect]
-    if wrong:
-        worst = max(wrong, key=lambda one: one.share)
-        yield (
-            f"{format_count(len(wrong))} of {format_count(len(shares))} cases are faster than "
-            f"their limit, so the limit is wrong there; most so {worst.case.id}, by "
-            f"{100 * (worst.share - 1):.0f} %."
+def _ceiling(
+    dtype: str, threads: int, shapes: Sequence[Product], processes: Sequence[Sequence[Any]]
+) -> Ceiling:
+    """What all visits of all processes found, each process by its best."""
+    # Where a type is slow, a visit may have left out the largest square that another one has.
+    bests = [reduce(_better, visits) for visits in processes]
+
+    def least(of: Callable[[Any], float]) -> Least:
+        return Least.of_processes(map(of, bests))
+
+    products = {
+        product: Least.of_processes(best["products"][place] for best in bests)
+        for place, product in enumerate(shapes)
+    }
+    for squares in zip(*(best["squares"] for best in bests), strict=False):
+        rows = squares[0]["rows"]
+        products[Product(rows, rows, rows)] = Least.of_processes(s["seconds"] for s in squares)
+    moves = {
+        sizes[0]["bytes"]: Least.of_processes(
+            _moving(size["seconds"], best["nothing"])
+            for size, best in zip(sizes, bests, strict=True)
         )
+        for sizes in zip(*(best["moves"] for best in bests), strict=True)
+    }
+    calls = {
+        "python": least(lambda best: float(best["calls"]["python"])),
+        "cpp": least(lambda best: _call_of_a_list(best["calls"])),
+        "product": least(lambda best: float(best["calls"]["product"])),
+    }
+    return Ceiling("cpu", dtype, threads, products, moves, {name: calls[name] for name in CALLS})
+
+
+def _better(one: Any, other: Any) -> Any:
+    """The least of two answers, wherever numbers stand in both."""
+    if isinstance(one, dict):
+        return {key: _better(one[key], other[key]) for key in one}
+    if isinstance(one, list):
+        return [_better(*both) for both in zip(one, other, strict=False)]
+    return min(one, other)
+
+
+def _moving(seconds: Sequence[float], nothing: Sequence[float]) -> float:
+    """The best of all ways to move so much, less what the call costs that moves nothing."""
+    pairs = zip(seconds, nothing, strict=True)
+    return min(max(time - call, _LEAST_NET * time) for time, call in pairs)
+
+
+def _call_of_a_list(calls: Mapping[str, float]) -> float:
+    """One call of those that a longer list has more."""
+    more = calls["longer_list"] - calls["list"]
+    return max(more, _LEAST_NET * calls["list"]) / calls["entries"]
+
+
+def _launches(answers: Sequence[Mapping[str, Any]]) -> Launches:
+    device = answers[0]["device"]
+    reasons = [answer["reason"] for answer in answers if "reason" in answer]
+    if reasons:
+        return Launches(device, reason=reasons[0])
+    times = {
+        name: Least.of_processes(answer[name] for answer in answers) for name in Launches.NAMES
+    }
+    return Launches(device, times)

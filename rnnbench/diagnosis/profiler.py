@@ -91,6 +91,12 @@ class Profiler(Asked):
             cores=cores,
         )
 
+    def launches(self, *, seconds: float) -> list[dict[str, Any]]:
+        """See `rnnbench.profiling.limits`: one for each kind of device, or why there is none."""
+        answer = self._worker.ask("launches", self._timeout, seconds=seconds)
+        found: list[dict[str, Any]] = answer["devices"]
+        return found
+
     def _ask(self, op: str, case: Case, **fields: Any) -> dict[str, Any]:
         # The last ones, as for every timed case; where a device computes, threads may be anywhere.
         cores = list(usable_cores())[-case.threads :] if case.device == "cpu" else []

@@ -388,7 +388,7 @@ def pytest_terminal_summary(
     if run is None or not run.reported():
         return
     terminalreporter.section("recurrent layers")
-    for line in summary_lines(run.reported(), run.options.baseline):
+    for line in summary_lines(run.reported(), run.options.baseline, run.bound):
         terminalreporter.write_line(line)
     terminalreporter.write_line("")
     for line in _closing_lines(run):
@@ -412,6 +412,9 @@ def _closing_lines(run: Run) -> Iterator[str]:
         if note is not None:
             yield note
     yield from run.notes
+    yield from dict.fromkeys(
+        told["no_limits"] for told in run.limits().values() if "no_limits" in told
+    )
 
 
 def _run_of(config: pytest.Config) -> Run | None:

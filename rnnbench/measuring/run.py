@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from rnnbench import __version__
+from rnnbench.bounds import Bound, bound_of
 from rnnbench.cases import Case
 from rnnbench.errors import UserError
+from rnnbench.limits import Ceiling, ceilings_in, known_limits
 from rnnbench.measuring import load
 from rnnbench.measuring.engine import CaseRun, Engine
 from rnnbench.measuring.instructions import Counter
@@ -67,6 +69,8 @@ class Run:
         self._earlier: list[dict[str, Any]] = []
         self._counters: dict[str, Counter] = {}
         self._counting_cache: Scratch | None = None
+        self._limits: dict[str, dict[str, Any]] | None = None
+        self._ceilings: dict[str, list[Ceiling]] = {}
 
     def start(self) -> None:
         """Start workers and the journal; with ``resume``, take over what the journal holds.
@@ -169,7 +173,10 @@ class Run:
             "run_id": self._id,
             "grid": self.grid,
             "options": {**self.options.as_dict(), "replicates_run": self._team.slots},
-            "environments": self._team.environments(),
+            "environments": {
+                name: {**described, **self.limits().get(name, {})}
+                for name, described in self._team.environments().items()
+            },
             "load": self.load(),
             "notes": self.notes,
             "not_measured": [
@@ -178,6 +185,26 @@ class Run:
                 if not run.measured
             ],
         }
+
+    def limits(self) -> dict[str, dict[str, Any]]:
+        """What is known of the machine's limits, by environment, as a result holds it.
+
+        Looked up once, when the run asks first: a file that changes while it runs changes nothing.
+        """
+        assert self._team is not None
+        if self._limits is None:
+            self._limits = {
+                name: known_limits(described, [c for c in self.runs if c.environment == name])
+                for name, described in self._team.environments().items()
+            }
+            self._ceilings = {name: ceilings_in(told) for name, told in self._limits.items()}
+        return self._limits
+
+    def bound(self, case: Case) -> Bound | None:
+        """The limit of a case, where it is known."""
+        self.limits()
+        bounds = (bound_of(case, one) for one in self._ceilings.get(case.environment, ()))
+        return next((bound for bound in bounds if bound is not None), None)
 
     def load(self) -> dict[str, Any]:
         """The run's accounts: what the machine did, and how much of the time was measuring."""

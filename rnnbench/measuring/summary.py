@@ -4,19 +4,37 @@ missing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeAlias
 
+from rnnbench.bounds import Bound, defect_sentences
 from rnnbench.cases import Case
 from rnnbench.measuring.engine import CaseRun, baseline_of, ratio_of
-from rnnbench.numbers import format_interval, format_rate, format_ratio, format_seconds
+from rnnbench.numbers import (
+    format_interval,
+    format_rate,
+    format_ratio,
+    format_seconds,
+    format_share,
+)
 from rnnbench.statistics import estimate_blocks
 from rnnbench.work import work_of
 
 __all__ = ["summary_lines"]
 
+Limit: TypeAlias = Callable[[Case], Bound | None]
+"""The limit of a case, where it is known."""
 
-def summary_lines(runs: Sequence[CaseRun], baseline: str) -> Iterator[str]:
-    """Lines of the summary: a table per group, then all that was not measured and why."""
+
+def _unknown(case: Case) -> None:
+    """No limit was measured."""
+
+
+def summary_lines(runs: Sequence[CaseRun], baseline: str, limit: Limit = _unknown) -> Iterator[str]:
+    """Lines of the summary: a table per group, then all that was not measured and why.
+
+    Where limits are known, the share of them that each case reached, and what is wrong with them.
+    """
     groups: dict[Case, list[CaseRun]] = {}
     for run in runs:
         if run.measured and run.blocks:
@@ -25,8 +43,9 @@ def summary_lines(runs: Sequence[CaseRun], baseline: str) -> Iterator[str]:
     for group, members in groups.items():
         yield ""
         yield _title(group)
-        yield from _table(members, baseline, several)
+        yield from _table(members, baseline, several, limit)
     yield from _not_measured(runs)
+    yield from _defects([run for members in groups.values() for run in members], limit)
 
 
 def _title(group: Case) -> str:
@@ -44,10 +63,13 @@ def _title(group: Case) -> str:
     )
 
 
-def _table(members: Sequence[CaseRun], baseline: str, several: bool) -> Iterator[str]:
+def _table(members: Sequence[CaseRun], baseline: str, several: bool, limit: Limit) -> Iterator[str]:
     rows = [["implementation", "median", "95 % interval", f"time / {baseline}", "", "tokens/s"]]
+    bounds = [limit(run.case) for run in members]
+    if any(bounds):
+        rows[0].append("of limit")
     measured = []
-    for run in members:
+    for run, bound in zip(members, bounds, strict=True):
         processes = run.processes()
         estimate = estimate_blocks(processes)
         base = baseline_of(run, members, baseline)
@@ -68,6 +90,8 @@ def _table(members: Sequence[CaseRun], baseline: str, several: bool) -> Iterator
             interval,
             format_rate(tokens),
         ]
+        if any(bounds):
+            row.append(format_share(bound.least.seconds / estimate.value) if bound else "unknown")
         measured.append((estimate.value, row))
     rows += [row for _, row in sorted(measured, key=lambda pair: pair[0])]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
@@ -82,6 +106,18 @@ def _variant(case: Case) -> str:
     parts = [case.workload.partition(".")[2]]
     parts += [case.layout] if case.lengths != "full" else []
     return " ".join(part for part in parts if part)
+
+
+def _defects(runs: Sequence[CaseRun], limit: Limit) -> Iterator[str]:
+    shares = []
+    for run in runs:
+        bound = limit(run.case)
+        if bound is not None:
+            time = estimate_blocks(run.processes()).value
+            shares.append((run.case.id, bound.least.seconds / time, bound.is_beaten_by(time)))
+    for sentence in defect_sentences(shares):
+        yield ""
+        yield sentence
 
 
 def _not_measured(runs: Sequence[CaseRun]) -> Iterator[str]:

@@ -14,7 +14,7 @@ from rnnbench.profiling.compiling import accounts_so_far, forget_breaks
 from rnnbench.profiling.gradients import gradient_flow
 from rnnbench.profiling.kinds import OVERHEAD, kernel_part, part_of
 from rnnbench.profiling.lengths import seconds_at
-from rnnbench.profiling.limits import measure_limits
+from rnnbench.profiling.limits import devices_to_ask, launches_of, measure_limits
 from rnnbench.profiling.memory import memory_of
 from rnnbench.profiling.operators import middle_recording, operators_of, seconds_of_calls
 from rnnbench.worker.bench import Bench
@@ -37,6 +37,7 @@ class ProfileServer(Server):
             lengths=self._lengths,
             gradients=self._gradients,
             limits=self._limits,
+            launches=self._launches,
         )
 
     def _hello(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -101,6 +102,10 @@ class ProfileServer(Server):
         return measure_limits(
             request["shapes"], request["dtype"], request["threads"], seconds=request["seconds"]
         )
+
+    def _launches(self, request: dict[str, Any]) -> dict[str, Any]:
+        seconds = request["seconds"]
+        return {"devices": [launches_of(device, seconds) for device in devices_to_ask()]}
 
     def _on_its_cores(self, request: dict[str, Any]) -> Case:
         case = Case.from_columns(request["case"])

@@ -83,7 +83,7 @@ _PLANS = (
     _Plan(
         "scaling",
         "How time grows, and what the machine gives",
-        ("scaling", "exponents", "rates"),
+        ("scaling", "exponents", "rates", "limits"),
         ("roofline",),
         "No size was measured in three values, which a line needs.",
     ),

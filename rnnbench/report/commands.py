@@ -9,6 +9,7 @@ import sys
 import textwrap
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,6 +17,7 @@ import typer
 from rnnbench.errors import UserError
 
 if TYPE_CHECKING:
+    from rnnbench.limits import Limits
     from rnnbench.report.content import Table
     from rnnbench.results import Results
 
@@ -41,6 +43,17 @@ Paired = Annotated[
     typer.Option(
         "--paired",
         help="Refuse to compare separate runs: only cases that took turns have firm ratios.",
+    ),
+]
+
+MachineLimits = Annotated[
+    str | None,
+    typer.Option(
+        "--limits",
+        metavar="FILE",
+        help="Limits of the machine that measured, as `rnnbench machine --output` writes them, for "
+        "results that hold none.",
+        show_default=False,
     ),
 ]
 
@@ -77,6 +90,7 @@ def report(
         str | None, typer.Option(metavar="TEXT", help="Title of the page.", show_default=False)
     ] = None,
     paired: Paired = False,
+    limits: MachineLimits = None,
 ) -> None:
     """Say what is fastest, as tables, plots and one page.
 
@@ -88,7 +102,7 @@ def report(
 
     if output is not None:
         check_output_folder(output)
-    results = _read(files, baseline, paired=paired)
+    results = _read(files, baseline, paired=paired, limits=limits)
     if output is None:
         _print_report(results, files, baseline)
         return
@@ -113,6 +127,7 @@ def table(
     ] = Format.TERMINAL,
     baseline: Baseline = _BASELINE,
     paired: Paired = False,
+    limits: MachineLimits = None,
 ) -> None:
     """Print one table, such as `fastest` or `comparison`."""
     from rnnbench.report import tables
@@ -120,7 +135,7 @@ def table(
     known = [function for function in tables.__all__ if function != "all_tables"]
     if name not in known:
         raise UserError(f"table {name!r}: there is none of this name; known: {', '.join(known)}")
-    results = _read(files, baseline, paired=paired)
+    results = _read(files, baseline, paired=paired, limits=limits)
     found = tables.all_tables(results, baseline)
     if name not in found:
         raise UserError(
@@ -145,6 +160,7 @@ def export(
         bool,
         typer.Option("--rounds", help="The raw rounds with block and process, not the cases."),
     ] = False,
+    limits: MachineLimits = None,
 ) -> None:
     """Write all cases, or all rounds, for other programs.
 
@@ -157,18 +173,24 @@ def export(
     # Before the work of reading, too.
     check_ending(output)
     check_output_file(output, files)
-    results = read(files)
+    results = read(files, limits=_limits(limits))
     frame = rounds_of(results) if rounds else results.frame
     write_frame(frame, output, files)
     noun = "round" if rounds else "case"
     typer.echo(f"{_shown(output)}: {len(frame):,} {noun}{'' if len(frame) == 1 else 's'}")
 
 
-def _read(files: Sequence[str], baseline: str, *, paired: bool) -> Results:
+def _limits(file: str | None) -> Limits | None:
+    from rnnbench.limits import read_limits
+
+    return None if file is None else read_limits(Path(file))
+
+
+def _read(files: Sequence[str], baseline: str, *, paired: bool, limits: str | None) -> Results:
     from rnnbench.report.ratios import check_baseline, require_paired
     from rnnbench.results import read
 
-    results = read(files)
+    results = read(files, limits=_limits(limits))
     # Millions of numbers that stay until the end: the collector need not look at them again.
     gc.freeze()
     check_baseline(results, baseline)

@@ -112,6 +112,13 @@ def _cautions(results: Results) -> list[str]:
             f"the numbers are from {runs}, so ratios between them are not paired: how much the "
             "machine changed in between is in no interval"
         )
+    wrong = int(measured["limit_defect"].fillna(False).sum())
+    if wrong:
+        known = int(measured["limit"].notna().sum())
+        parts.append(
+            f"{share_of(wrong, known, 'case')} {'is' if wrong == 1 else 'are'} faster than the "
+            "machine's limit by more than its interval, so that limit is wrong"
+        )
     notes = list(dict.fromkeys(note for run in results.runs.values() for note in run.notes))
     busy = [note for note in notes if note.startswith("busy machine")]
     first = [*busy, *(note for note in notes if note not in busy)][:1]

@@ -75,6 +75,7 @@ def _cpu() -> dict[str, Any]:
     flags = fields.get("flags", fields.get("Features", "")).split()
     return {
         "model": fields.get("model name", platform.processor() or platform.machine()),
+        "family": _family(fields),
         "machine": platform.machine(),
         "count": os.cpu_count(),
         "flags": [flag for flag in flags if flag.startswith(("avx", "amx", "fma", "sve", "asimd"))],
@@ -82,6 +83,15 @@ def _cpu() -> dict[str, Any]:
         "governor": _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
         "smt": _read("/sys/devices/system/cpu/smt/active"),
     }
+
+
+def _family(fields: dict[str, str]) -> str | None:
+    """Which processor it is, where its name does not say: virtual machines give all of a maker one.
+
+    Family, model and stepping, as far as the kernel tells them.
+    """
+    told = [fields[name] for name in ("cpu family", "model", "stepping") if name in fields]
+    return ".".join(told) or None
 
 
 def _memory() -> int | None:

@@ -10,8 +10,11 @@ import tomllib
 import pytest
 
 from rnnbench.cases import Case
+from rnnbench.limits import ceilings_in
+from rnnbench.results import load
 from rnnbench.schema import CASE_COLUMNS, SCHEMA_VERSION
 from rnnbench.validation import STOPPED, validate
+from tests.synthetic import ceiling, limits
 
 NAMES = ["nn_rnn", "python_loop"]
 
@@ -361,3 +364,24 @@ class TestFamilies:
     def test_the_summary_names_variants_beside_their_implementation(self, family):
         assert "nn_rnn clip_adam" in family.output
         assert family.output.count("training_step: training rnn_tanh") == 1
+
+
+def test_limits_of_this_machine_go_into_the_result_and_the_table(suite, tmp_path):
+    """Measured before, as a user would; here they are made for what the first run ran in."""
+    variables = {"XDG_DATA_HOME": str(tmp_path / "data")}
+    first = suite(variables=variables)
+    (described,) = first.document()["rnnbench"]["environments"].values()
+    assert described["no_limits"] in first.output
+    assert "this machine's limits were not measured" in described["no_limits"]
+    assert "of limit" not in first.output
+    made = limits(ceiling(call=1e-9), described=described)
+    folder = tmp_path / "data" / "rnnbench" / "limits"
+    folder.mkdir(parents=True)
+    (folder / f"{made.key}.json").write_bytes(made.document())
+    done = suite(variables=variables)
+    (described,) = done.document()["rnnbench"]["environments"].values()
+    assert ceilings_in(described) == list(made.ceilings)
+    assert "no_limits" not in described and "  of limit\n" in done.output
+    assert validate(done.json) == []
+    frame = load(done.json)
+    assert (frame["limit"] > 0).all() and (frame["limit_share"] < 1).all()

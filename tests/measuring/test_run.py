@@ -6,6 +6,7 @@ import pytest
 
 from rnnbench.cases import Case
 from rnnbench.errors import UserError
+from rnnbench.limits import ceilings_in, kept_limits
 from rnnbench.measuring import run as run_module
 from rnnbench.measuring.journal import Journal, journal_path, read_journal
 from rnnbench.measuring.options import Options
@@ -13,6 +14,7 @@ from rnnbench.measuring.progress import Silent
 from rnnbench.measuring.run import Run
 from rnnbench.measuring.workers import CaseProblem, WorkerLost
 from rnnbench.schema import SCHEMA_VERSION
+from tests.synthetic import ceiling, limits
 
 CASES = [Case(batch=batch, implementation=name) for batch in (1, 2) for name in ("a", "nn_rnn")]
 DESCRIBED = {
@@ -210,7 +212,9 @@ class TestDocument:
         document = run.document()
         assert document["schema"] == SCHEMA_VERSION
         assert document["grid"] == {"name": "g"}
-        assert document["environments"] == {"default": DESCRIBED}
+        (described,) = document["environments"].values()
+        assert described.pop("no_limits").startswith("no share of a limit is known")
+        assert described == DESCRIBED
         assert document["options"]["replicates_run"] == 2
         assert document["not_measured"] == [
             {"case": case.columns(), "status": "incorrect", "reason": "planted"}
@@ -506,3 +510,53 @@ class TestInstructions:
         finish(again)
         assert FakeCounter.started[1].cases == CASES[1:]
         assert again.runs[CASES[0]].instructions == {"instructions": 1_000_000}
+
+
+class TestLimits:
+    @pytest.fixture
+    def keep(self):
+        def keep(*ceilings, **changes):
+            found = limits(*ceilings, described={**DESCRIBED, **changes})
+            file = kept_limits(found.key)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(found.document())
+            kept.append(file)
+
+        kept = []
+        yield keep
+        for file in kept:
+            file.unlink()
+
+    def test_those_of_this_machine_are_in_the_result_and_bound_its_cases(self, start, keep):
+        keep(ceiling(call=1.0))
+        run = start()
+        (described,) = run.document()["environments"].values()
+        assert ceilings_in(described) == [ceiling(call=1.0)]
+        assert "no_limits" not in described
+        assert run.bound(CASES[0]).least.seconds == CASES[0].seq_len
+
+    def test_those_of_other_threads_bound_nothing_and_it_is_said(self, start, keep):
+        keep(ceiling(threads=2))
+        run = start()
+        assert "for float32 with 1 thread" in run.limits()["default"]["no_limits"]
+        assert run.bound(CASES[0]) is None
+
+    @pytest.mark.parametrize(
+        ("changes", "says"),
+        [
+            ({"torch": "2.12.0"}, r"another PyTorch (2.12.0 and 2.13.0)"),
+            ({"cpu": {"model": "Xeon", "count": 2}}, "another machine (other: processor)"),
+        ],
+    )
+    def test_those_of_something_else_are_not_used_and_it_is_said(self, start, keep, changes, says):
+        keep(ceiling(), **changes)
+        run = start()
+        (told,) = run.limits().values()
+        assert set(told) == {"no_limits"} and says in told["no_limits"]
+        assert run.bound(CASES[0]) is None
+
+    def test_limits_are_no_part_of_what_a_run_is_known_by(self, start, keep, journal):
+        """A run may be resumed after limits were measured in between."""
+        start().close()
+        keep(ceiling())
+        assert start(resume=True).bound(CASES[0]) is not None

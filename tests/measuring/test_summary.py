@@ -4,10 +4,12 @@ import dataclasses
 
 import pytest
 
+from rnnbench.bounds import bound_of
 from rnnbench.cases import Case
 from rnnbench.measuring.engine import CaseRun
 from rnnbench.measuring.summary import summary_lines
 from rnnbench.numbers import format_interval, format_seconds
+from tests.synthetic import ceiling, least
 
 CASE = Case(seq_len=10, batch=5, input_size=4, hidden_size=8, pass_="inference")
 
@@ -162,3 +164,37 @@ class TestNotMeasured:
 
     def test_a_case_that_was_verified_and_not_timed_is_in_no_table(self):
         assert list(summary_lines([measured("nn_rnn")], "nn_rnn")) == []
+
+
+class TestLimits:
+    RUNS = (
+        measured("nn_rnn", 2e-3, 2e-3, 2e-3),
+        measured("fast", 1e-3, 1e-3, 1e-3),
+        measured("scan", 4e-3, 4e-3, 4e-3, batch=7),
+    )
+
+    def lines(self, seconds, spread=0.0):
+        """The summary where a limit is known for a batch of five."""
+
+        def limit(case):
+            found = ceiling(call=seconds / case.seq_len)
+            found = dataclasses.replace(
+                found, calls=dict.fromkeys(found.calls, least(seconds / case.seq_len, spread))
+            )
+            return bound_of(case, found) if case.batch == 5 else None
+
+        return list(summary_lines(self.RUNS, "nn_rnn", limit))
+
+    def test_the_share_of_it_stands_last_where_one_is_known(self):
+        lines = self.lines(0.5e-3)
+        assert lines[2].endswith("  of limit")
+        assert lines[3].endswith("  50 %") and lines[4].endswith("  25 %")
+        assert not lines[7].endswith("of limit"), "another group"
+
+    def test_a_limit_that_is_beaten_is_called_wrong(self):
+        assert "1 of 2 cases are faster than their limit" in self.lines(1.2e-3, 0.1)[-1]
+        assert "a defect of the limit" in self.lines(1.2e-3, 0.1)[-1]
+        assert "faster" not in self.lines(1.05e-3, 0.1)[-1], "within its interval"
+
+    def test_without_limits_there_is_no_column(self):
+        assert not any("of limit" in line for line in summary_lines(self.RUNS, "nn_rnn"))

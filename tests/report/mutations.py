@@ -16,6 +16,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from rnnbench.cases import Case
+from rnnbench.limits import Launches
 from tests import synthetic
 from tests.synthetic import Planted, document
 
@@ -115,21 +116,20 @@ def base_document() -> dict[str, Any]:
             ]
     for changes in ({"layout": "batch_first"}, {"pass_": "inference"}, {"pass_": "backward"}):
         planted.append(Planted(dataclasses.replace(case, seq_len=5, **changes), 7e-5))
-    limits = [
-        {
-            "device": "cpu",
-            "dtype": "float32",
-            "threads": 1,
-            "flops_per_second": 1e11,
-            "bytes_per_second": 1e10,
-        }
+    limits = [synthetic.ceiling(call=1e-6, bytes_per_second=1e10).as_json()]
+    launches = [
+        {"device": "cuda", **dict.fromkeys(Launches.NAMES, synthetic.least(5e-6).as_json())}
     ]
     return document(
         planted,
         replicates=2,
         blocks=2,
         rounds=2,
-        environments={"default": synthetic.environment(devices=synthetic.GPU, limits=limits)},
+        environments={
+            "default": synthetic.environment(
+                devices=synthetic.GPU, limits=limits, launches=launches, no_limits="a sentence"
+            )
+        },
         not_measured=[
             (dataclasses.replace(case, implementation="scan"), "failed", "a reason"),
             (dataclasses.replace(case, batch=9999), "out_of_memory", "another reason"),

@@ -8,55 +8,7 @@ import torch
 from rnnbench.worker import clocks
 from rnnbench.worker.blocks import run_block
 from rnnbench.worker.clocks import DeviceClock, SynchronisedClock, WallClock, clock_for
-
-
-class StandIn:
-    """A device's module: work is queued by `launch` and done when somebody waits for it."""
-
-    def __init__(self, monkeypatch):
-        self.log = []
-        self.now = 0.0
-        self.queue = 0.0
-        self.device_now = 0.0
-        monkeypatch.setattr(clocks.time, "perf_counter", self._perf_counter)
-
-    def _perf_counter(self):
-        self.log.append("read")
-        return self.now
-
-    def launch(self, host, device):
-        """A call that keeps the host and the device busy for these seconds."""
-        self.log.append("call")
-        self.now += host
-        self.queue += device
-        return "result"
-
-    def synchronize(self, device=None):
-        self.log.append(("synchronize", str(device)))
-        self.now += self.queue
-        self.device_now += self.queue
-        self.queue = 0.0
-
-    def current_stream(self, device):
-        return f"the stream of {device}"
-
-    def Event(self, enable_timing=False):  # noqa: N802  # as torch.cuda names it
-        assert enable_timing
-        return _Event(self)
-
-
-class _Event:
-    def __init__(self, module):
-        self.module = module
-
-    def record(self, stream):
-        assert stream == "the stream of cuda:1", "not that of another device"
-        self.module.log.append("record")
-        self.at = self.module.device_now + self.module.queue
-
-    def elapsed_time(self, end):
-        assert self.module.queue == 0, "asked before the device was done"
-        return (end.at - self.at) * 1000
+from tests.devices import StandIn
 
 
 @pytest.fixture

@@ -73,13 +73,15 @@ def test_only_variables_that_change_numbers_are_told(monkeypatch):
 
 def test_the_processor_is_read_from_the_kernel(monkeypatch):
     info = (
-        "processor: 0\nmodel name\t: AMD EPYC\nflags\t: fpu fma avx2 amx_tile hypervisor\n\n"
+        "processor: 0\ncpu family\t: 25\nmodel\t\t: 17\nmodel name\t: AMD EPYC\nstepping\t: 1\n"
+        "flags\t: fpu fma avx2 amx_tile hypervisor\n\n"
         "processor: 1\nmodel name\t: another\n"
     )
     files = {"/proc/cpuinfo": info, "/sys/devices/system/cpu/smt/active": "1"}
     monkeypatch.setattr(environment, "_read", files.get)
     cpu = describe_environment()["cpu"]
     assert cpu["model"] == "AMD EPYC"
+    assert cpu["family"] == "25.17.1"
     assert cpu["flags"] == ["fma", "avx2", "amx_tile"]
     assert cpu["virtual"] is True
     assert cpu["smt"] == "1"
@@ -91,6 +93,7 @@ def test_what_the_system_does_not_tell_is_none(monkeypatch):
     told = describe_environment()
     assert told["memory"] is None
     assert told["cpu"]["flags"] == []
+    assert told["cpu"]["family"] is None
     assert told["cpu"]["model"], "the platform has a word for it"
     assert told["cpu"]["virtual"] is False
 

@@ -10,6 +10,7 @@ from rnnbench.report.tables.costs import compilation, exponents, scaling
 from rnnbench.report.tables.environments import environments
 from rnnbench.report.tables.latency import latency
 from rnnbench.report.tables.lengths import lengths, packing
+from rnnbench.report.tables.limits import limits
 from rnnbench.report.tables.machines import crossover, devices
 from rnnbench.report.tables.ran import not_measured, rates, what_ran
 from rnnbench.report.tables.splits import layouts, passes
@@ -31,6 +32,7 @@ __all__ = [
     "latency",
     "layouts",
     "lengths",
+    "limits",
     "not_measured",
     "packing",
     "passes",
@@ -60,6 +62,7 @@ def all_tables(results: Results, baseline: str = DEFAULT_BASELINE) -> dict[str, 
         scaling(results),
         exponents(results),
         rates(results),
+        limits(results),
         not_measured(results),
         what_ran(results),
         environments(results),

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import pandas as pd
 
-from rnnbench.numbers import format_in_unit, format_ratio
+from rnnbench.numbers import format_in_unit, format_ratio, format_share
 from rnnbench.report.content import Align, Cell, Table, TableColumn
 from rnnbench.report.groups import CASE_NAMES, COMPETITOR, setting_text
 from rnnbench.report.ratios import PAIRINGS, Ratio
@@ -18,6 +18,7 @@ from rnnbench.schema import CASE_COLUMNS, LAYOUTS, PASSES
 
 __all__ = [
     "HEADINGS",
+    "LIMITS",
     "Column",
     "Values",
     "assemble",
@@ -25,10 +26,12 @@ __all__ = [
     "constant_setting",
     "footing_columns",
     "joined_axes",
+    "limit_columns",
     "pairings_of",
     "ratio_cell",
     "ratio_data",
     "setting_columns",
+    "share_cell",
     "sort_key",
     "text_cell",
     "time_cell",
@@ -51,6 +54,18 @@ HEADINGS = {
     "bias": "biases",
     "initial_state": "initial state",
 }
+LIMITS = (
+    "limit",
+    "limit_low",
+    "limit_high",
+    "limit_by",
+    "limit_share",
+    "limit_share_low",
+    "limit_share_high",
+    "limit_defect",
+)
+"""Columns of a result that say how near it comes to the machine's limit."""
+
 _SIZES = {column.name for column in CASE_COLUMNS if column.type is int}
 _SETTING = tuple(name for name in CASE_NAMES if name not in COMPETITOR)
 
@@ -237,6 +252,22 @@ def ratio_cell(ratio: Ratio | None, missing: str = "not measured") -> Cell:
         return Cell(missing)
     text, interval = format_ratio(ratio.value, ratio.low, ratio.high)
     return Cell(f"{text} {interval}", ratio.value)
+
+
+def limit_columns(values: Values, rows: Sequence[int | None]) -> list[Column]:
+    """The share of the limit of each row, where any limit is known; ``values`` have `LIMITS`."""
+    cells = [Cell("no limit") if row is None else share_cell(values, row) for row in rows]
+    known = any(row is not None and values["limit_share"][row] is not None for row in rows)
+    return [Column("share of limit", cells, "right", once=True)] if known else []
+
+
+def share_cell(values: Values, row: int) -> Cell:
+    """The limit over the time; it says so where that shows that the limit is wrong."""
+    share = values["limit_share"][row]
+    if share is None:
+        return Cell("no limit")
+    wrong = ", limit is wrong" if values["limit_defect"][row] else ""
+    return Cell(f"{format_share(share)}{wrong}", share)
 
 
 def ratio_data(name: str, ratios: Sequence[Ratio | None]) -> dict[str, Any]:

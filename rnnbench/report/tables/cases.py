@@ -8,10 +8,12 @@ from rnnbench.numbers import column_unit
 from rnnbench.report.content import Cell, Table
 from rnnbench.report.groups import CASE_NAMES
 from rnnbench.report.tables._columns import (
+    LIMITS,
     Column,
     assemble,
     competitors,
     constant_setting,
+    limit_columns,
     ratio_data,
     setting_columns,
     time_cell,
@@ -25,7 +27,7 @@ from rnnbench.results import MEASURED, Results
 
 __all__ = ["cases"]
 
-_USED = ("run", *CASE_NAMES, "status", "reason", "time", "time_low", "time_high")
+_USED = ("run", *CASE_NAMES, "status", "reason", "time", "time_low", "time_high", *LIMITS)
 
 
 def cases(results: Results, baseline: str = DEFAULT_BASELINE) -> Table | None:
@@ -55,6 +57,7 @@ def cases(results: Results, baseline: str = DEFAULT_BASELINE) -> Table | None:
         Column("competitor", [Cell(label) for label in competitors(values, rows)], choices=True),
         Column(f"time, {unit} [95 % interval]", times, "right"),
         Column(f"time / {baseline}", ratios, "right"),
+        *limit_columns(values, rows),
         Column("status", states, once=True),
     ]
     data = pd.DataFrame(

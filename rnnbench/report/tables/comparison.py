@@ -11,12 +11,14 @@ from rnnbench.report.content import Cell, Table
 from rnnbench.report.groups import CASE_NAMES, COMPETITOR
 from rnnbench.report.ratios import Ratio
 from rnnbench.report.tables._columns import (
+    LIMITS,
     Column,
     Values,
     assemble,
     competitors,
     constant_setting,
     footing_columns,
+    limit_columns,
     pairings_of,
     ratio_cell,
     ratio_data,
@@ -44,7 +46,7 @@ __all__ = [
 DEFAULT_BASELINE = "nn_rnn"
 
 _TIME = ("time", "time_low", "time_high")
-_USED = ("run", *CASE_NAMES, *_TIME, "tokens", "tokens_per_second")
+_USED = ("run", *CASE_NAMES, *_TIME, "tokens", "tokens_per_second", *LIMITS)
 
 
 def comparison(results: Results, baseline: str = DEFAULT_BASELINE) -> Table | None:
@@ -52,7 +54,7 @@ def comparison(results: Results, baseline: str = DEFAULT_BASELINE) -> Table | No
 
     ``data``: row (in the frame), run, the columns of the case, label, time, time_low, time_high
     (seconds), base (the baseline's row), ratio, ratio_low, ratio_high (time over the baseline's),
-    ratio_pairing (its footing), verdict, tokens_per_second, best.
+    ratio_pairing (its footing), verdict, tokens_per_second, best, limit_share.
     """
     frame = results.measured
     if frame.empty:
@@ -76,6 +78,7 @@ def comparison(results: Results, baseline: str = DEFAULT_BASELINE) -> Table | No
         Column(f"time / {baseline}", [to_baseline(against, row) for row in rows], "right"),
         *footings,
         Column("tokens/s", [rate_cell(values, row, "tokens") for row in rows], "right"),
+        *limit_columns(values, rows),
     ]
     data = pd.DataFrame(
         {
@@ -88,6 +91,7 @@ def comparison(results: Results, baseline: str = DEFAULT_BASELINE) -> Table | No
             "verdict": pd.array([ratio and ratio.verdict for ratio in ratios], dtype="string"),
             "tokens_per_second": [values["tokens_per_second"][row] for row in rows],
             "best": [row in best for row in rows],
+            "limit_share": pd.Series([values["limit_share"][row] for row in rows], dtype="float64"),
         }
     )
     return assemble(
@@ -110,7 +114,8 @@ def fastest(results: Results, baseline: str = DEFAULT_BASELINE) -> Table | None:
     environment), best (its row), named (whether it is the fastest beyond doubt), tied (rows,
     separated by spaces), label (of the best), time, time_low, time_high (seconds, of the best),
     next (the row of the first that is told apart), next_ratio, next_ratio_low, next_ratio_high
-    (its time over the best's), baseline (its row), baseline_ratio and the same for it.
+    (its time over the best's), baseline (its row), baseline_ratio and the same for it,
+    limit_share (of the best).
     """
     frame = results.measured
     if frame.empty:
@@ -146,6 +151,7 @@ def fastest(results: Results, baseline: str = DEFAULT_BASELINE) -> Table | None:
             ],
             "right",
         ),
+        *limit_columns(values, best),
     ]
     shared = [name for name in ("run", *CASE_NAMES) if name not in COMPETITOR]
     data = pd.DataFrame(
@@ -160,6 +166,7 @@ def fastest(results: Results, baseline: str = DEFAULT_BASELINE) -> Table | None:
             **ratio_data("next_ratio", to_next),
             "baseline": pd.array(bases, dtype="Int64"),
             **ratio_data("baseline_ratio", to_base),
+            "limit_share": pd.Series([values["limit_share"][row] for row in best], dtype="float64"),
         }
     )
     return assemble(

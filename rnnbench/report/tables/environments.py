@@ -8,7 +8,8 @@ from typing import Any, TypeAlias
 
 import pandas as pd
 
-from rnnbench.numbers import format_bytes, format_count, format_share
+from rnnbench.limits import launches_in
+from rnnbench.numbers import format_bytes, format_count, format_seconds, format_share
 from rnnbench.report.content import Cell, Table
 from rnnbench.report.escaping import clean
 from rnnbench.report.tables._columns import Column, assemble
@@ -137,6 +138,16 @@ def _container(run: Run, environment: _Environment) -> str | None:
     return ", ".join(str(name) for name, value in pairs if value is True) or "none found"
 
 
+def _launches(run: Run, environment: _Environment) -> str | None:
+    told = [
+        f"{one.device}: {format_seconds(one.times['launch'].seconds)}, synchronisation "
+        f"{format_seconds(one.times['synchronisation'].seconds)}"
+        for one in launches_in(environment)
+        if not one.reason
+    ]
+    return "; ".join(told) or None
+
+
 def _planted(run: Run, environment: _Environment) -> str | None:
     share = environment.get("planted")
     return format_share(share) if isinstance(share, float) and 0 < share <= 1 else None
@@ -177,6 +188,7 @@ _FACTS: Mapping[str, _Fact] = {
     "GPU": _devices,
     "CUDA or HIP": _of_devices("toolkit"),
     "cuDNN": _of_devices("cudnn"),
+    "launch of a kernel": _launches,
     "GPU driver": _of_devices("driver", "driver_version"),
     "variables": _variables,
     "planted slowdown": _planted,

@@ -16,12 +16,14 @@ from rnnbench.report.crossover import Crossing, crossing_along
 from rnnbench.report.groups import CASE_NAMES, groups
 from rnnbench.report.ratios import Ratio
 from rnnbench.report.tables._columns import (
+    LIMITS,
     Column,
     Values,
     assemble,
     competitors,
     constant_setting,
     footing_columns,
+    limit_columns,
     pairings_of,
     ratio_cell,
     ratio_data,
@@ -37,7 +39,7 @@ from rnnbench.results import Results
 __all__ = ["lengths", "packing"]
 
 _TIME = ("time", "time_low", "time_high")
-_USED = ("run", *CASE_NAMES, *_TIME, "tokens", "valid_tokens")
+_USED = ("run", *CASE_NAMES, *_TIME, "tokens", "valid_tokens", *LIMITS)
 _BASE = "padded"
 
 
@@ -78,6 +80,7 @@ def lengths(results: Results) -> Table | None:
             "right",
         ),
         *footings,
+        *limit_columns(values, rows),
     ]
     names = ("time", "time_low", "time_high")
     data = pd.DataFrame(

@@ -25,6 +25,7 @@ from rnnbench.report.tables._columns import (
     values_of,
     varying_settings,
 )
+from rnnbench.report.tables.limits import why_no_limits
 from rnnbench.results import MEASURED, Results
 
 __all__ = ["compiled_cell", "not_measured", "rates", "what_ran"]
@@ -145,6 +146,7 @@ def rates(results: Results) -> Table | None:
             "Shares are of the machine's limits, as they were measured."
             if limits
             else "The machine's limits were not measured, so no share of them is known.",
+            *([] if limits else why_no_limits(results)),
         ],
         columns,
         _case_data(frame, _RATES).set_index("row").loc[rows].reset_index(),
