@@ -32,6 +32,8 @@ from rnnbench.serving import command as streaming_command
 
 if TYPE_CHECKING:
     from rnnbench.cases import Case
+    from rnnbench.report.content import Section
+    from rnnbench.results import Results
 
 __all__ = ["app", "main"]
 
@@ -156,13 +158,21 @@ def _options(
     pass
 
 
+def _report_sections(results: Results) -> Sequence[Section]:
+    """What `rnnbench report` shows beside its own sections, from rooms that build on its."""
+    from rnnbench.regressions import instruction_section
+
+    counted = instruction_section.report_sections(results)
+    return (*counted, *history_command.report_sections(results))
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; what the user gave wrong ends it with one line and status 2."""
     try:
         app(
             args=None if arguments is None else list(arguments),
             prog_name="rnnbench",
-            obj=history_command.report_sections,
+            obj=_report_sections,
         )
     except UserError as error:
         typer.echo(f"rnnbench: {' '.join(str(error).splitlines())}", err=True)

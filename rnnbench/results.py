@@ -47,6 +47,9 @@ _Floats: TypeAlias = NDArray[np.float64]
 
 MEASURED = "measured"
 
+_MOST_INSTRUCTIONS = 2**62
+"""Of a call; what a file says beyond it is no count, and no column could hold it."""
+
 _DTYPES = {str: "string", int: "Int64", float: "float64", bool: "boolean"}
 """pandas types: each can say that a value is missing, which for numbers of a case it may be."""
 
@@ -221,11 +224,14 @@ class Results:
     """Everything that was read: ``frame`` has the row number as its index, as has ``samples``.
 
     ``samples[row]`` is None where the case was not measured; ``runs`` is by label.
+    ``functions[row]`` are instructions by function, of those that have most of a call's; rows that
+    were not counted are not in it.
     """
 
     frame: pd.DataFrame
     samples: Sequence[Samples | None]
     runs: Mapping[str, Run]
+    functions: Mapping[int, Mapping[str, int]] = field(default_factory=dict)
 
     def run_of(self, row: int) -> Run:
         """The run that a row is from."""
@@ -306,12 +312,16 @@ def _read(files: Sequence[str], limits: Limits | None) -> Results:
     rows: list[dict[str, Any]] = []
     samples: list[Samples | None] = []
     runs: dict[str, Run] = {}
+    functions: dict[int, dict[str, int]] = {}
     for file, label in zip(files, _labels(files), strict=True):
         document = read_document(file)
         runs[label] = described_run(label, file, document)
         known = _known_ceilings(runs[label], limits)
         for benchmark in document["benchmarks"]:
             measured = _samples(benchmark)
+            counted = _functions(benchmark["extra_info"]["rnnbench"].get("instructions"))
+            if counted:
+                functions[len(samples)] = counted
             samples.append(measured)
             rows.append(_measured_row(benchmark, measured, runs[label], known))
         for missing in document["rnnbench"]["not_measured"]:
@@ -319,7 +329,7 @@ def _read(files: Sequence[str], limits: Limits | None) -> Results:
             rows.append(_missing_row(missing, runs[label]))
     if limits is not None:
         _refuse_foreign(limits, runs)
-    return Results(typed(rows, RESULT_COLUMNS), samples, runs)
+    return Results(typed(rows, RESULT_COLUMNS), samples, runs, functions)
 
 
 def rounds_of(results: Results, rows: Iterable[int] | None = None) -> pd.DataFrame:
@@ -514,7 +524,17 @@ def _measured_row(
 
 def _instructions(counted: Any) -> int | None:
     number = _item(counted, "instructions")
-    return number if type(number) is int and number > 0 else None
+    return number if type(number) is int and 0 < number < _MOST_INSTRUCTIONS else None
+
+
+def _functions(counted: Any) -> dict[str, int]:
+    """Instructions by function; one that a file names twice has those of both."""
+    found: dict[str, int] = {}
+    for entry in _items(_item(counted, "functions")):
+        name, number = _text(_item(entry, "name")), _item(entry, "instructions")
+        if name is not None and type(number) is int and 0 < number < _MOST_INSTRUCTIONS:
+            found[name] = found.get(name, 0) + number
+    return found
 
 
 def _missing_row(entry: Mapping[str, Any], run: Run) -> dict[str, Any]:

@@ -113,8 +113,8 @@ def json_file(path: str | None) -> Path | None:
     return None if path is None else check_output_file(path, option="--json")
 
 
-def picture_file(path: str | None) -> Path | None:
-    """The file of ``--plot``, which can be written and whose name says as what.
+def picture_file(path: str | None, option: str = "--plot") -> Path | None:
+    """The file of ``--plot`` or another option, which can be written and whose name says as what.
 
     Raises:
         UserError: it cannot, or its name does not.
@@ -123,10 +123,10 @@ def picture_file(path: str | None) -> Path | None:
 
     if path is None:
         return None
-    file = check_output_file(path, option="--plot")
+    file = check_output_file(path, option=option)
     if file.suffix.lower() not in _PICTURES:
         raise UserError(
-            f"--plot {path}: its ending names no picture; give {' or '.join(_PICTURES)}"
+            f"{option} {path}: its ending names no picture; give {' or '.join(_PICTURES)}"
         )
     return file
 

@@ -496,6 +496,8 @@ def _check_profiles(check: _Check, ours: Mapping[str, Any], cases: _Cases) -> No
             continue
         cases.meet(entry, place)
         check.field(entry, place, "profiled", _MARK)
+        if entry.get("compile_growth") is not None:
+            _check_growth(check, entry, place)
         operators = check.field(entry, place, "operators", _OBJECT)
         if operators is None:
             continue
@@ -504,6 +506,21 @@ def _check_profiles(check: _Check, ours: Mapping[str, Any], cases: _Cases) -> No
             check.field(operators, place, key, _TIME)
         check.field(operators, place, "steps", _POSITIVE)
         check.numbers(operators, place, "parts", _NUMBER)
+
+
+def _check_growth(check: _Check, profile: Mapping[str, Any], place: str) -> None:
+    """Check seconds of compilations by length, of which there are as many."""
+    growth = check.field(profile, place, "compile_growth", _OBJECT)
+    if growth is None:
+        return
+    place = _join(place, "compile_growth")
+    lengths = check.entries(growth, place, "lengths", _POSITIVE)
+    seconds = check.entries(growth, place, "seconds", _TIME)
+    check.field(growth, place, "phases", _LIST)
+    if lengths is not None and seconds is not None and len(lengths) != len(seconds):
+        check.problem(
+            f"{place}.seconds", f"has {len(seconds)} entries, but there are {len(lengths)} lengths"
+        )
 
 
 def _check_not_measured(check: _Check, entry: Any, place: str, cases: _Cases) -> None:

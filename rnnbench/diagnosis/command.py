@@ -35,7 +35,6 @@ _MOST_CASES = 50
 """More than anybody reads; a profile takes seconds, and with a compiler minutes."""
 
 _MOST_TABLES = 6
-_FEWEST_LENGTHS = 3
 
 
 def register(app: typer.Typer) -> None:
@@ -93,6 +92,14 @@ def profile(
             show_default=False,
         ),
     ] = None,
+    compile_plot: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE.png|svg",
+            help="Write there how compilation grows with the length, as a plot.",
+            show_default=False,
+        ),
+    ] = None,
     format: TableFormat = Format.TERMINAL,  # noqa: A002
     no_lock: Annotated[
         bool, typer.Option("--no-lock", help="Profile also while a run measures.")
@@ -121,9 +128,12 @@ def profile(
         for option, path in (("--json", json_), ("--trace", trace), ("--flame", flame))
         if path is not None
     }
-    picture = picture_file(plot)
-    if picture is not None:
-        files["--plot"] = picture
+    for option, path in (("--plot", plot), ("--compile-plot", compile_plot)):
+        picture = picture_file(path, option)
+        if picture is not None:
+            files[option] = picture
+    if compile_plot is not None and lengths is None:
+        raise UserError("--compile-plot needs lengths to compile at; give --compile-lengths too")
     plugins = tuple(plugin or ())
     chosen, cases, environments = _cases(grid, axes, plugins, python or ())
     effort = Effort(calls=calls, turns=turns, spans=bool({"--trace", "--flame"} & files.keys()))
@@ -252,23 +262,28 @@ def _grow(processes: _Processes, profiles: Sequence[Profile], lengths: Sequence[
     """Compile what is compiled at other lengths, each in a process that finds nothing compiled."""
     from functools import partial
 
-    from rnnbench.diagnosis.profiles import compile_growth
+    from rnnbench.diagnosis.growth import compile_growth
 
     done = [profile for profile in profiles if profile.compiled]
     with bar(len(done)) as show:
         for number, profile in enumerate(done):
             show(number, f"compiling {profile.case.id}")
-            compile_growth(partial(processes.fresh, profile.case.environment), profile, lengths)
+            start = partial(processes.fresh, profile.case.environment)
+            profile.growth, missing = compile_growth(start, profile.case, lengths)
+            if missing:
+                profile.missing["compile_growth"] = missing
 
 
 def _lengths(text: str) -> tuple[int, ...]:
+    from rnnbench.diagnosis.growth import FEWEST_LENGTHS
+
     try:
         lengths = tuple(sorted({int(part) for part in text.split(",")}))
     except ValueError:
         lengths = ()
-    if len(lengths) < _FEWEST_LENGTHS or lengths[0] < 1:
+    if len(lengths) < FEWEST_LENGTHS or lengths[0] < 1:
         raise UserError(
-            f"--compile-lengths is {text!r}; give {_FEWEST_LENGTHS} or more different lengths of 1 "
+            f"--compile-lengths is {text!r}; give {FEWEST_LENGTHS} or more different lengths of 1 "
             "or more, such as 5,10,20,40,80"
         )
     return lengths
@@ -370,6 +385,7 @@ def _write(
         "--trace": lambda: _trace(profiles),
         "--flame": lambda: _flame(profiles),
         "--plot": lambda: _drawn(files["--plot"], profiles),
+        "--compile-plot": lambda: _growth_drawn(files["--compile-plot"], profiles),
     }
     failed = False
     for option, path in files.items():
@@ -391,6 +407,15 @@ def _flame(profiles: Sequence[Profile]) -> bytes:
     from rnnbench.diagnosis.flame import flame_bytes
 
     return flame_bytes(profiles)
+
+
+def _growth_drawn(path: Path, profiles: Sequence[Profile]) -> bytes:
+    from rnnbench.diagnosis.growth import growth_figure
+
+    growths = [(profile.case, profile.growth) for profile in profiles if profile.growth is not None]
+    if not growths:
+        raise UserError(f"{path}: no case was compiled at three lengths, so there is no plot")
+    return picture_bytes(path, growth_figure(growths))
 
 
 def _drawn(path: Path, profiles: Sequence[Profile]) -> bytes:

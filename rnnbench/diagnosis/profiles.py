@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from rnnbench.cases import Case
+from rnnbench.diagnosis.growth import Growth
 from rnnbench.diagnosis.profiler import Profiler
 from rnnbench.measuring.instructions import Counter
 from rnnbench.measuring.workers import CaseProblem, WorkerLost
@@ -18,10 +18,8 @@ from rnnbench.work import work_of
 
 __all__ = [
     "Effort",
-    "Growth",
     "Profile",
     "StepCost",
-    "compile_growth",
     "count_case",
     "fitted",
     "lengths_for",
@@ -68,40 +66,6 @@ class StepCost:
             "per_step": self.per_step,
             "per_step_range": list(self.per_step_range),
             "deviation": self.deviation,
-        }
-
-
-@dataclass(frozen=True)
-class Growth:
-    """Seconds of a cold compilation by sequence length, each in a process of its own.
-
-    ``exponent`` is that of the power law through all lengths, and ``last_exponent`` that between
-    the two longest: where a fixed cost rules the short ones, the first is too small.
-    """
-
-    lengths: tuple[int, ...]
-    seconds: tuple[float, ...]
-    phases: tuple[Mapping[str, float] | None, ...]
-
-    @property
-    def exponent(self) -> float:
-        """Of seconds ∝ T^exponent, by least squares of logarithms."""
-        return float(np.polyfit(np.log(self.lengths), np.log(self.seconds), 1)[0])
-
-    @property
-    def last_exponent(self) -> float:
-        """Between the two longest."""
-        (a, b), (s, t) = self.lengths[-2:], self.seconds[-2:]
-        return float(np.log(t / s) / np.log(b / a))
-
-    def columns(self) -> dict[str, Any]:
-        """As a result holds it."""
-        return {
-            "lengths": list(self.lengths),
-            "seconds": list(self.seconds),
-            "phases": list(self.phases),
-            "exponent": self.exponent,
-            "last_exponent": self.last_exponent,
         }
 
 
@@ -235,27 +199,6 @@ def count_case(counter: Counter, profile: Profile) -> None:
         profile.instructions = counter.counted(profile.case)
 
     _try(profile, "instructions", instructions)
-
-
-def compile_growth(start: Callable[[], Profiler], profile: Profile, lengths: Sequence[int]) -> None:
-    """Add to a profile how its compilation grows with T; ``start`` starts a process without cache.
-
-    Seconds are those until the case's pass could first be used, without the compiler's own start.
-    """
-
-    def growth() -> None:
-        seconds, phases = [], []
-        for length in lengths:
-            with start() as profiler:
-                prepared = profiler.prepare(dataclasses.replace(profile.case, seq_len=length))
-            seconds.append(float(prepared["compile"]["seconds"]))
-            phases.append(prepared["compiled"]["phases"])
-        profile.growth = Growth(tuple(lengths), tuple(seconds), tuple(phases))
-
-    try:
-        growth()
-    except CaseProblem as problem:  # a lost process is no other's: each length has its own
-        profile.missing["compile_growth"] = problem.reason
 
 
 def _try(found: Profile, part: str, ask: Callable[[], None]) -> None:

@@ -316,7 +316,7 @@ def growth_table(profiles: Sequence[Profile]) -> Table | None:
         [
             Cell(profile.case.id),
             Cell(", ".join(f"T{n}: {s:.1f}" for n, s in zip(g.lengths, g.seconds, strict=True))),
-            Cell(f"{g.exponent:.2f}", g.exponent),
+            Cell(f"{g.exponent:.2f} [{g.interval[0]:.2f}, {g.interval[1]:.2f}]", g.exponent),
             Cell(f"{g.last_exponent:.2f}", g.last_exponent),
         ]
         for profile, g in done
@@ -325,7 +325,8 @@ def growth_table(profiles: Sequence[Profile]) -> Table | None:
         "profile_growth",
         "How compilation grows with the length",
         "Seconds until the pass could first be used, cold: each length in a process and with a "
-        "cache of its own. Seconds ∝ T^exponent through all lengths, and between the two longest.",
+        "cache of its own. Seconds ∝ T^exponent through all lengths, with its interval at 95 %, "
+        "which a fixed cost widens too, and between the two longest.",
         [
             TableColumn("case"),
             TableColumn("seconds"),

@@ -137,7 +137,7 @@ def parse_share(text: str, option: str) -> float:
     return value
 
 
-def says_no(comparison: Comparison, what: FailOn, instructions_margin: float = 0.005) -> bool:
+def says_no(comparison: Comparison, what: FailOn, instructions_margin: float) -> bool:
     """Whether a case is so that the user wants the command to fail."""
     match what:
         case FailOn.INSTRUCTIONS:
@@ -163,11 +163,7 @@ def _rendered(comparison: Comparison, format: Format, margin: float) -> str:  # 
     match format:
         case Format.MARKDOWN:
             text = outputs.to_pull_request(comparison)
-            if counted:
-                text += "\n" + rendered(
-                    instructions.instructions_table(comparison, counted), TableFormat.MARKDOWN
-                )
-            return text
+            return text + instructions.instructions_comment(comparison, counted, margin)
         case Format.JSON:
             records = instructions.instruction_records(comparison, counted)
             return outputs.to_json(comparison, records)
@@ -175,8 +171,5 @@ def _rendered(comparison: Comparison, format: Format, margin: float) -> str:  # 
             return rendered(outputs.to_table(comparison), TableFormat.CSV)
     width = terminal_width()
     said = [textwrap.fill(text, width) for text in [*outputs.sentences(comparison), *beside]]
-    tables = [rendered(outputs.to_table(comparison), TableFormat.TERMINAL)]
-    if counted:
-        table = instructions.instructions_table(comparison, counted)
-        tables.append(rendered(table, TableFormat.TERMINAL))
-    return "\n\n".join([*said, *tables])
+    tables = [outputs.to_table(comparison), *instructions.instruction_tables(comparison, counted)]
+    return "\n\n".join([*said, *(rendered(table, TableFormat.TERMINAL) for table in tables)])

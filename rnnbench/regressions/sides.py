@@ -13,7 +13,7 @@ from rnnbench.report.groups import CASE_NAMES
 from rnnbench.report.ratios import pairing_apart
 from rnnbench.results import Results, Run, read
 
-__all__ = ["Side", "Sides", "read_sides", "sides_of"]
+__all__ = ["Side", "Sides", "read_sides", "sides_of", "sides_within"]
 
 _MARK = "@"
 
@@ -90,6 +90,15 @@ def sides_of(results: Results, base: str, new: str) -> Sides:
         UserError: they are not both in it.
     """
     (label,) = results.runs
+    return sides_within(results, label, base, new)
+
+
+def sides_within(results: Results, label: str, base: str, new: str) -> Sides:
+    """Two environments of one of the runs.
+
+    Raises:
+        UserError: they are not both in it.
+    """
     return Sides(
         results, _side(results, label, base, "base"), _side(results, label, new, "new side")
     )

@@ -222,6 +222,7 @@ def _two_states(
 
 def _conclude(result: Path, names: Sequence[str], baseline: str) -> None:
     """One file for each environment, the comparison, and the report."""
+    from rnnbench.regressions.instruction_section import report_sections
     from rnnbench.regressions.split import split_result
     from rnnbench.report.build import build_report
     from rnnbench.report.commands import print_sentences
@@ -235,6 +236,7 @@ def _conclude(result: Path, names: Sequence[str], baseline: str) -> None:
         return
     _print_comparison(results, names)
     made = build_report(results, baseline=baseline)
+    made = made.with_sections(report_sections(results), before="limits")
     page = write_report(made, results, result.parent / "report")
     print_sentences(made.verdict)
     typer.echo(f"The result is {result}, and for each environment alone:")

@@ -145,9 +145,12 @@ class Bench:
         }
 
     def ready(self, case: Case) -> tuple[Timed, Model, Clock]:
-        """What is timed of a prepared case, the model that it is of, and the clock."""
+        """What is profiled of a prepared case, as in `describe`, its model and the clock.
+
+        A slowdown that is planted in what is timed is not in it.
+        """
         model = self._settings[case.setting].built[case.implementation].model
-        return self._timed[case], model, self._clock(case)
+        return self._profiled[case], model, self._clock(case)
 
     def describe(self, case: Case) -> dict[str, Any]:
         """What runs when this case is timed, and the memory it takes, from two profiled calls."""

@@ -23,7 +23,7 @@ def profile(**changes):
         "seconds": 1e-3,
         "plain": 9e-4,
         "steps": 10,
-        "parts": PARTS,
+        "parts": dict(PARTS),
         "unknown": [],
         "between": 1e-4,
         "operators": [

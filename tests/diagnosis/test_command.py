@@ -98,6 +98,34 @@ class TestProfile:
         assert Path("a.json").exists() and not Path("t.json").exists()
 
 
+@pytest.mark.slow
+def test_a_compiled_loop_from_the_command_to_its_plot(run):
+    """All that is asked about compilation alone, by real compilations."""
+    status, out, err = run(
+        *TINY,
+        "--implementation=compiled_loop",
+        "--pass=inference",
+        "--turns=0",
+        "--compile-lengths=1,2,3",
+        "--compile-plot=growth.svg",
+        "--json=a.json",
+    )
+    if "is unsupported" in out:
+        pytest.skip(out)
+    assert (status, err) == (0, "")
+    assert "How compilation grows with the length" in out
+    (profile,) = json.loads(Path("a.json").read_text())["rnnbench"]["profiles"]
+    compiled, growth = profile["compiled"], profile["compile_growth"]
+    assert compiled["kernels"] > 0 and compiled["breaks"] == []
+    assert growth["lengths"] == [1, 2, 3] and min(growth["seconds"]) > 0
+    assert growth["exponent_interval"][0] <= growth["exponent"] <= growth["exponent_interval"][1]
+    counts = {row["name"]: row["calls"] for row in profile["operators"]["operators"]}
+    assert counts["aten::addmm"] == 2 * 8
+    assert sum(calls for name, calls in counts.items() if "cpp_fused" in name) >= 8
+    assert validate("a.json") == []
+    assert "compiled_loop: T^" in Path("growth.svg").read_text()
+
+
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
@@ -111,6 +139,18 @@ class TestProfile:
         (
             lambda p: p["operators"]["parts"].update(copy="much"),
             'rnnbench.profiles[0].operators.parts.copy is "much"',
+        ),
+        (
+            lambda p: p.update(
+                compile_growth={"lengths": [1, 0, 3], "seconds": [1, 2, 3], "phases": []}
+            ),
+            "rnnbench.profiles[0].compile_growth.lengths[1] is 0",
+        ),
+        (
+            lambda p: p.update(
+                compile_growth={"lengths": [1, 2, 3], "seconds": [1, 2], "phases": []}
+            ),
+            "rnnbench.profiles[0].compile_growth.seconds has 2 entries",
         ),
     ],
 )
@@ -131,6 +171,8 @@ def test_a_profile_that_is_none_is_found_by_validate(tmp_path, change, problem):
         (["--turns=-1"], "--turns is -1; give 0 or more"),
         (["--compile-lengths=5,5,10"], "give 3 or more different lengths"),
         (["--compile-lengths=a"], "give 3 or more different lengths"),
+        (["--compile-plot=a.png"], "--compile-plot needs lengths to compile at"),
+        (["--compile-plot=a.txt", "--compile-lengths=1,2,3"], "--compile-plot a.txt: its ending"),
         (["--timeout=0"], "--timeout is 0; give seconds above 0"),
         (["--plot=a.txt"], "names no picture; give .png or .svg"),
         (["--json=missing/a.json"], "its parent missing does not exist"),

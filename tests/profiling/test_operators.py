@@ -85,16 +85,34 @@ class TestCountsAreThoseOfTheCode:
 
 
 class TestParts:
-    @pytest.mark.parametrize("implementation", ["nn_rnn", "python_loop", "hoisted_loop"])
+    @pytest.mark.filterwarnings("ignore::DeprecationWarning")
+    @pytest.mark.parametrize(
+        "implementation",
+        [
+            "nn_rnn",
+            "python_loop",
+            "hoisted_loop",
+            "torchscript_cell",
+            pytest.param("compiled_loop", marks=pytest.mark.slow),
+        ],
+    )
     @pytest.mark.parametrize("pass_", ["inference", "forward_backward"])
     def test_they_add_up_to_the_call_by_the_clock(self, implementation, pass_):
         # Large enough that what the profiler needs to begin and to end is far below 1 %.
+        seq_len, hidden_size = (8, 512) if implementation == "compiled_loop" else (40, 128)
         case = Case(
-            implementation=implementation, pass_=pass_, seq_len=40, batch=32, hidden_size=128
+            implementation=implementation,
+            pass_=pass_,
+            seq_len=seq_len,
+            batch=32,
+            hidden_size=hidden_size,
         )
+        timed, _, clock = prepared(case)
         # Of several, because what comes between the clock and the profiler's start, such as another
         # process on this core, belongs to neither.
-        tries = [profiled(case) for _ in range(5)]
+        tries = [
+            operators_of(case, middle_recording(case, timed, clock, 3), [1.0]) for _ in range(5)
+        ]
         found = min(tries, key=lambda one: abs(sum(one["parts"].values()) / one["seconds"] - 1))
         assert list(found["parts"]) == list(PARTS)
         assert sum(found["parts"].values()) == pytest.approx(found["seconds"], rel=0.01)

@@ -127,6 +127,22 @@ def roof(**changes):
     ).assign(**changes)
 
 
+def growths():
+    laws = (("compiled_loop", 1.1, 0.9), ("compiled_cell", 15.0, 0.03))
+    return pd.DataFrame(
+        {
+            "implementation": name,
+            "label": name,
+            "seq_len": size,
+            "seconds": 1.02 * factor * size**exponent,
+            "factor": factor,
+            "exponent": exponent,
+        }
+        for name, factor, exponent in laws
+        for size in (80, 5, 20)
+    )
+
+
 FIGURES = {
     "time_against": lambda: plots.time_against(frame(), "seq_len"),
     "device_comparison": lambda: plots.device_comparison(
@@ -138,6 +154,7 @@ FIGURES = {
     "ratio_forest": lambda: plots.ratio_forest(ratios(), baseline="nn_rnn"),
     "break_even": lambda: plots.break_even(paid()),
     "roofline": lambda: plots.roofline(roof()),
+    "compile_growth": lambda: plots.compile_growth(growths(), title="Compile time", note="Cold."),
     "learning_curves": lambda: plots.learning_curves(learning(), target=0.99),
     "concurrent_streams": lambda: plots.concurrent_streams(streams()),
     "rounds_over_time": lambda: plots.rounds_over_time(rounds()),
@@ -285,6 +302,23 @@ class TestLines:
         assert len(own) == 1 and set(own[0].get_ydata()) == {1e-4}
         dashes = re.findall(r"stroke-dasharray: ([\d.]+)", plots.svg_text(axes.figure))
         assert len(dashes) == 3  # one in each panel
+
+
+class TestGrowth:
+    def test_marks_are_what_was_compiled_and_the_line_is_the_law_with_its_exponent(self):
+        axes = plots.compile_growth(growths()).axes[0]
+        assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
+        line, marks, *_ = axes.lines
+        assert line.get_xdata().tolist() == marks.get_xdata().tolist() == [5, 20, 80]
+        assert line.get_ydata() == pytest.approx([1.1 * n**0.9 for n in (5, 20, 80)])
+        assert marks.get_ydata() == pytest.approx(1.02 * line.get_ydata())
+        words = [text.get_text() for text in axes.texts]
+        assert words == ["compiled_loop: T^0.90", "compiled_cell: T^0.03"]
+        assert line.get_color() == style.look_of("compiled_loop").colour
+
+    def test_what_has_no_law_is_refused(self):
+        with pytest.raises(UserError, match="the frame has no column 'exponent'"):
+            plots.compile_growth(growths().drop(columns="exponent"))
 
 
 class TestMaps:

@@ -138,6 +138,21 @@ class TestEpoch:
         with bench._timed[case].context():
             assert bench._timed[case].prepare() is None
 
+    @pytest.mark.parametrize("variant", ["", ".split"])
+    def test_what_profiles_is_given_that_step_too(self, tmp_path, variant):
+        """Ten steps make an epoch here: what is timed has them all, what is ready only one."""
+        bench, case = Bench(tmp_path, planted=0.5), of(variant, batch=200)
+        bench.prepare(case)
+        timed, model, _ = bench.ready(case)
+        assert timed.model is model
+        learnt = []
+        update = model.steps.update
+        model.steps.update = lambda: (learnt.append(1), update())
+        ran(timed)
+        assert len(learnt) == 1
+        ran(bench._timed[case])
+        assert len(learnt) == 1 + 10
+
 
 class TestSplit:
     def test_parts_add_up_to_the_epoch(self, tmp_path):

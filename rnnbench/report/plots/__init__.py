@@ -1,6 +1,7 @@
 """Plots: functions that take a frame and return a figure, drawn without any global state."""
 
 from rnnbench.report.plots.bars import pass_split, ratio_forest
+from rnnbench.report.plots.compiling import compile_growth
 from rnnbench.report.plots.curves import break_even, roofline
 from rnnbench.report.plots.export import on_paper, png_bytes, svg_text
 from rnnbench.report.plots.gradients import gradient_flow
@@ -14,6 +15,7 @@ from rnnbench.report.plots.timeline import timeline
 
 __all__ = [
     "break_even",
+    "compile_growth",
     "concurrent_streams",
     "device_comparison",
     "gradient_flow",

@@ -1,0 +1,61 @@
+"""Instructions as a part of a report: both channels side by side, environment by environment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from rnnbench.regressions.compare import compare
+from rnnbench.regressions.instructions import (
+    MARGIN,
+    instruction_changes,
+    instruction_tables,
+    said_of_instructions,
+)
+from rnnbench.regressions.sides import Sides, sides_within
+from rnnbench.report.content import Section, Table
+from rnnbench.report.escaping import clean
+from rnnbench.results import Results
+
+__all__ = ["report_sections"]
+
+
+def report_sections(results: Results, margin: float = MARGIN) -> Sequence[Section]:
+    """The section of environments that took turns in one run; none where nothing was counted.
+
+    In each file the first environment that was counted is the base of the others.
+    """
+    sentences: list[str] = []
+    tables: list[Table] = []
+    for sides in _pairs(results):
+        comparison = compare(sides, across_machines=True)
+        found = instruction_changes(comparison, margin)
+        if not found:
+            continue
+        names = [clean(side.environment, 60) for side in (sides.base, sides.new)]
+        sentences += [
+            f"{names[1]} against {names[0]}: {said}" for said in said_of_instructions(found, margin)
+        ]
+        tables += [
+            replace(
+                table,
+                name=f"{table.name.removeprefix('compare_')}_{len(tables) + number}",
+                title=f"{table.title} ({names[1]} against {names[0]})",
+            )
+            for number, table in enumerate(instruction_tables(comparison, found), start=1)
+        ]
+    if not tables:
+        return ()
+    return (Section("instructions", "Instructions beside times", sentences, tables),)
+
+
+def _pairs(results: Results) -> Iterator[Sides]:
+    """Each counted environment of each run with the first one of that run."""
+    counted = results.frame[results.frame["instructions"].notna()]
+    for label in results.runs:
+        mine = counted[counted["run"] == label]
+        base, *others = dict.fromkeys(mine["environment"].tolist()) or ("",)
+        for other in others:
+            sides = sides_within(results, label, str(base), str(other))
+            if sides.base.rows.keys() & sides.new.rows.keys():
+                yield sides
