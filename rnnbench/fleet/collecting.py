@@ -78,7 +78,10 @@ def collect(folder: Folder) -> Collected:
 
 def _salvage(folder: Folder, number: int) -> bool:
     """Keep what a shard without a result had finished; whether there is anything."""
-    document = salvaged(folder.result_of(number), folder.canary_results(number))
+    kind = folder.plan.shards[number].kind
+    others = [s.number for s in folder.plan.shards if s.kind == kind and s.number != number]
+    models = [*folder.canary_results(number), *map(folder.result_of, others)]
+    document = salvaged(folder.result_of(number), models)
     if document is None:
         return False
     folder.write(folder.salvaged_of(number), json.dumps(document, allow_nan=False))

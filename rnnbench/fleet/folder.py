@@ -8,11 +8,12 @@ appended to, so neither a job nor a coordinator can lose what another one wrote.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -152,6 +153,7 @@ class Folder:
         self.path = path.absolute()
         self.result = self.path / "result.json"
         self.jobs = self.path / "jobs"
+        self.lock = self.path / "lock"
         self._plan: Plan | None = None
 
     @property
@@ -203,7 +205,7 @@ class Folder:
             shutil.rmtree(made, ignore_errors=True)
         for kind in self.plan.kinds:
             self.canaries_of(kind.name).unlink(missing_ok=True)
-        (self.path / "lock").unlink(missing_ok=True)
+        self.lock.unlink(missing_ok=True)
         self.plan_file.unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             self.path.rmdir()  # where nothing else is in it
@@ -215,6 +217,10 @@ class Folder:
     def grid_of(self, number: int) -> Path:
         """The grid of a shard: just its cases."""
         return self.shard(number) / "grid.toml"
+
+    def lock_of(self, number: int) -> Path:
+        """What the job that measures a shard holds."""
+        return self.shard(number) / "lock"
 
     def canaries_of(self, kind: str) -> Path:
         """The grid of the cases that every shard of a kind measures."""
@@ -245,17 +251,8 @@ class Folder:
         record = {"event": event, "time": time.time(), **facts}
         line = json.dumps(record, allow_nan=False).encode() + b"\n"
         path = self._events(number)
-        try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-            try:
-                os.write(descriptor, line)
-            finally:
-                os.close(descriptor)
-        except OSError as error:
-            raise UserError(
-                f"{path}: cannot be written: {error.strerror}; what was measured is kept, and "
-                f"`rnnbench fleet --resume {self.path}` goes on from it"
-            ) from None
+        with self.usable(path):
+            _append(path, line)
 
     def history(self, number: int) -> History:
         """What has happened to a shard; a line that was cut is as if it were not there."""
@@ -274,9 +271,29 @@ class Folder:
         return History(tuple(events))
 
     def write(self, path: Path, text: str) -> None:
-        """Write a file of the folder as a whole."""
-        path.parent.mkdir(parents=True, exist_ok=True)
+        """Write a file of the folder as a whole.
+
+        Raises:
+            UserError: it cannot be written.
+        """
+        with self.usable(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
         write_file(path, text.encode())
+
+    @contextlib.contextmanager
+    def usable(self, path: Path) -> Iterator[None]:
+        """What is done with a file of the folder, which may be full, gone or another's.
+
+        Raises:
+            UserError: it could not be done.
+        """
+        try:
+            yield
+        except OSError as error:
+            raise UserError(
+                f"{path}: cannot be written: {error.strerror or error}; what was measured is kept, "
+                f"and `rnnbench fleet --resume {self.path}` goes on from it"
+            ) from None
 
     def _events(self, number: int) -> Path:
         return self.shard(number) / "events.jsonl"
@@ -298,3 +315,16 @@ class Folder:
         ]
         shards = [ShardPlan(**shard) for shard in found.pop("shards")]
         return Plan(**found, kinds=kinds, shards=shards)
+
+
+def _append(path: Path, line: bytes) -> None:
+    """Add a line to a file, after the end of one that was cut when its writer met a full disk."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        size = os.fstat(descriptor).st_size
+        if size and os.pread(descriptor, 1, size - 1) != b"\n":
+            line = b"\n" + line
+        if os.write(descriptor, line) < len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    finally:
+        os.close(descriptor)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import platform
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 from rnnbench.errors import UserError
 from rnnbench.fleet.folder import STRIKES, Folder, Plan
+from rnnbench.fleet.holding import hold
 from rnnbench.fleet.identity import check_code
 from rnnbench.fleet.planning import environment_arguments
 from rnnbench.grids import OPTION_PREFIX
@@ -39,7 +38,9 @@ def run_shard(path: str, number: int) -> str:
     folder = Folder(Path(path))
     plan = folder.plan
     try:
-        with _alone(folder.shard(number)):
+        # Two jobs of it, of which one was thought dead, must not both measure.
+        busy = "an earlier job of this shard is still running"
+        with hold(folder, folder.lock_of(number), busy, patience=_PATIENCE):
             return _attempt(folder, plan, number)
     except UserError as error:
         _end(folder, number, "refused", str(error))
@@ -65,7 +66,7 @@ def _attempt(folder: Folder, plan: Plan, number: int) -> str:
         process=os.getpid(),
         slurm=os.environ.get("SLURM_JOB_ID"),
         finished=folder.finished(number),
-        clock=_clock_difference(folder.shard(number)),
+        clock=_clock_difference(folder, number),
     )
     try:
         check_code(plan.version, plan.code, plan.plugins)
@@ -90,9 +91,9 @@ def _measure(folder: Folder, plan: Plan, number: int) -> None:
     attempt = folder.history(number).attempts
     canaries = folder.canaries_of(shard.kind)
     arguments = [*plan.arguments, *environment_arguments(plan.kind(shard.kind))]
+    _check_journal(result)
     for moment in ("before", "after"):
         if moment == "after":
-            _check_journal(result)
             _run(result, [f"{OPTION_PREFIX}grid={folder.grid_of(number)}", *arguments])
         if canaries.exists():
             file = folder.shard(number) / f"canaries-{attempt:03}-{moment}.json"
@@ -132,35 +133,13 @@ def _restore(plan: Plan) -> None:
             os.environ[name] = value
 
 
-def _clock_difference(folder: Path) -> float | None:
+def _clock_difference(folder: Folder, number: int) -> float | None:
     """Seconds that the node's clock is ahead of the folder's; None where that is little."""
-    probe = folder / f".clock-{platform.node()}-{os.getpid()}"
-    probe.touch()
-    try:
-        difference = time.time() - probe.stat().st_mtime
-    finally:
-        probe.unlink(missing_ok=True)
+    probe = folder.shard(number) / f".clock-{platform.node()}-{os.getpid()}"
+    with folder.usable(probe):
+        probe.touch()
+        try:
+            difference = time.time() - probe.stat().st_mtime
+        finally:
+            probe.unlink(missing_ok=True)
     return difference if abs(difference) > _CLOCK else None
-
-
-@contextmanager
-def _alone(shard: Path) -> Iterator[None]:
-    """Hold the shard: two jobs of it, of which one was thought dead, must not both measure.
-
-    Raises:
-        UserError: another job holds it and does not end.
-    """
-    descriptor = os.open(shard / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        deadline = time.monotonic() + _PATIENCE
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise UserError("an earlier job of this shard is still running") from None
-                time.sleep(1)
-        yield
-    finally:
-        os.close(descriptor)

@@ -93,16 +93,18 @@ def merge_results(
         plan.take(file, sessions)
     plan.lack(missing)
     plan.check()
-    with tempfile.TemporaryFile(dir=output.absolute().parent) as spool:
+    with (
+        staged_file(output) as staged,
+        tempfile.TemporaryFile(dir=output.absolute().parent) as spool,
+    ):
         copy = _Copy(plan, spool)
         document = {
             **plan.top,
             "benchmarks": Streamed(copy.benchmarks),
             "rnnbench": {**plan.described(grid, files), **(extra or {})},
         }
-        with staged_file(output) as staged:
-            for piece in json_pieces(document):
-                staged.write(piece)
+        for piece in json_pieces(document):
+            staged.write(piece)
     return plan.merged()
 
 

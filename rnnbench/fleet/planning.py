@@ -82,13 +82,18 @@ def begin_fleet(path: Path, request: Request) -> Folder:
         made=time.time(),
     )
     folder.begin(plan)
-    for number, (kind, shard) in enumerate(dealt):
-        text = grid_of(shard.cases, f"Shard {number} of a fleet, on nodes of {kind.name}.")
-        folder.write(folder.grid_of(number), text)
-    for kind in request.kinds:
-        canaries = choose_canaries(list(_cases_of(request, kind)))
-        if canaries:
-            folder.write(folder.canaries_of(kind.name), canary_grid(canaries))
+    try:
+        for number, (kind, shard) in enumerate(dealt):
+            text = grid_of(shard.cases, f"Shard {number} of a fleet, on nodes of {kind.name}.")
+            folder.write(folder.grid_of(number), text)
+        for kind in request.kinds:
+            canaries = choose_canaries(list(_cases_of(request, kind)))
+            if canaries:
+                folder.write(folder.canaries_of(kind.name), canary_grid(canaries))
+    except UserError:
+        # Full: with the room that this gives back it can be begun again.
+        folder.forget()
+        raise
     return folder
 
 

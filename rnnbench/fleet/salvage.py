@@ -1,8 +1,8 @@
 """What a shard had measured before it was given up or cancelled, as a result from its journal.
 
 `pytest suites` writes its result at its end; a shard that never came there has its finished groups
-in the journal. Where they ran is told by the shard's canaries, which are the result of a whole run
-on the same node.
+in the journal. What they ran on is described by a whole run on an equal node: the shard's canaries,
+or where it has none a result of another shard.
 """
 
 from __future__ import annotations
@@ -27,27 +27,28 @@ _NOTE = (
 _KEPT = ("status", "reason", "stopped", "prepared", "ran", "warm_compile")
 
 
-def salvaged(result: Path, canaries: Sequence[Path]) -> dict[str, Any] | None:
+def salvaged(result: Path, models: Sequence[Path]) -> dict[str, Any] | None:
     """The document of a shard without a result, None where nothing of it can be kept.
 
-    ``canaries`` are results of the same node. Cases of a group that was not finished are left out.
+    ``models`` are results of which the first one that is of an equal node and the same torch tells
+    what the journal does not. Cases of a group that was not finished are left out.
     """
     try:
         records, _ = read_journal(journal_path(result))
     except UserError:
         return None  # a foreign or damaged journal: the shard's reason says so
     finished = by_type(records, "finished")
-    there = [file for file in canaries if file.exists()]
-    if not finished or not there:
+    model = _model(records[0], models) if finished else None
+    if model is None:
         return None
     runs = _runs(records, finished)
-    model = read_document(there[0])
     ours = model["rnnbench"]
     options = {**records[0]["identity"]["options"], "plugins": ours["options"].get("plugins", [])}
     replicates = 1 + max((block["replicate"] for run in runs for block in run.blocks), default=0)
     load = {"seconds": sum(run.spent() for run in runs)}
     return {
         **model,
+        "machine_info": {**model.get("machine_info", {}), "node": records[0].get("node", "")},
         "benchmarks": [_benchmark(run) for run in runs if run.measured and run.blocks],
         "rnnbench": {
             **{key: value for key, value in ours.items() if key != "sessions"},
@@ -66,6 +67,24 @@ def salvaged(result: Path, canaries: Sequence[Path]) -> dict[str, Any] | None:
             ],
         },
     }
+
+
+def _model(begun: Mapping[str, Any], files: Sequence[Path]) -> dict[str, Any] | None:
+    """The first result whose environments are those in which a journal was begun."""
+    wanted = begun.get("identity", {}).get("environments", {})
+    for file in files:
+        if not file.exists():
+            continue
+        document = read_document(file)
+        there = document["rnnbench"]["environments"]
+        if set(there) == set(wanted) and all(
+            there[name].get(key) == value
+            for name, facts in wanted.items()
+            for key, value in facts.items()
+            if key != "devices"  # with them drivers, clocks and temperatures are described
+        ):
+            return document
+    return None
 
 
 def _runs(

@@ -154,9 +154,11 @@ class LocalSubmitter:
     def _start(self, number: int) -> Any:
         import submitit
 
-        executor = submitit.LocalExecutor(folder=self._folder.jobs)
-        executor.update_parameters(timeout_min=_FOREVER_MINUTES, stderr_to_stdout=True)
-        return executor.submit(ShardJob(str(self._folder.path), number))
+        job = ShardJob(str(self._folder.path), number)
+        with self._folder.usable(self._folder.jobs):
+            executor = submitit.LocalExecutor(folder=self._folder.jobs)
+            executor.update_parameters(timeout_min=_FOREVER_MINUTES, stderr_to_stdout=True)
+            return executor.submit(job)
 
 
 class SlurmSubmitter:
@@ -193,6 +195,9 @@ class SlurmSubmitter:
             # Of those that were taken nobody would know.
             self.cancel([str(job.job_id) for job in submitted if _is_known(job)])
             raise UserError(f"Slurm does not take the jobs of {kind.name}: {_told(e)}") from None
+        except OSError:
+            self.cancel([str(job.job_id) for job in submitted if _is_known(job)])
+            raise
         return [str(job.job_id) for job in submitted]
 
     def states(self, jobs: Sequence[str]) -> Mapping[str, str] | None:

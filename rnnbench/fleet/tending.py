@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 
 from rnnbench.errors import UserError
 from rnnbench.fleet.folder import STRIKES, Folder, History, ShardPlan
+from rnnbench.fleet.holding import hold, is_held
 from rnnbench.fleet.submitting import Submitter
 
 __all__ = ["cancel", "is_looked_after", "submit_all", "tend"]
@@ -17,6 +16,9 @@ __all__ = ["cancel", "is_looked_after", "submit_all", "tend"]
 _GRACE = {"slurm": 30.0, "local": 1.0}
 """Seconds for which a job must be gone before its end is taken for one without a word: what it
 wrote last may take a moment until every node sees it."""
+
+_PATIENCE = 1.0
+"""Seconds: who shows how a fleet gets on looks at its lock for a moment."""
 
 
 def tend(
@@ -90,6 +92,9 @@ def _is_to_submit(
     since = gone.setdefault(shard.number, time.monotonic())
     if time.monotonic() - since < _GRACE[folder.plan.executor]:
         return False
+    if folder.plan.executor == "local" and is_held(folder.lock_of(shard.number)):
+        # The coordinator that started it was killed; its job measures on, and is let.
+        return False
     del gone[shard.number]
     _close(folder, shard, history)
     history = folder.history(shard.number)
@@ -120,33 +125,26 @@ def _submit(folder: Folder, submitter: Submitter, shards: Sequence[ShardPlan]) -
         mine = [shard for shard in shards if shard.kind == kind.name]
         if not mine:
             continue
-        jobs = submitter.submit(
-            kind, [shard.number for shard in mine], max(shard.cost for shard in mine)
-        )
-        for shard, job in zip(mine, jobs, strict=True):
-            folder.note(shard.number, "submitted", job=job)
+        with folder.usable(folder.jobs):
+            jobs = submitter.submit(
+                kind, [shard.number for shard in mine], max(shard.cost for shard in mine)
+            )
+        try:
+            for shard, job in zip(mine, jobs, strict=True):
+                folder.note(shard.number, "submitted", job=job)
+        except UserError:
+            submitter.cancel(jobs)  # the folder does not know all of them
+            raise
 
 
 def is_looked_after(folder: Folder) -> bool:
     """Whether a coordinator looks after the fleet now."""
-    try:
-        with _alone(folder):
-            return False
-    except UserError:
-        return True
+    return is_held(folder.lock)
 
 
-@contextmanager
-def _alone(folder: Folder) -> Iterator[None]:
-    descriptor = os.open(folder.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(
-                f"another coordinator looks after the fleet in {folder.path}; `rnnbench fleet "
-                f"--status {folder.path}` shows how it gets on"
-            ) from None
-        yield
-    finally:
-        os.close(descriptor)
+def _alone(folder: Folder) -> AbstractContextManager[None]:
+    refusal = (
+        f"another coordinator looks after the fleet in {folder.path}; `rnnbench fleet "
+        f"--status {folder.path}` shows how it gets on"
+    )
+    return hold(folder, folder.lock, refusal, patience=_PATIENCE)

@@ -19,6 +19,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scancel", "scontrol")
@@ -33,7 +34,7 @@ SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
 CredType=cred/munge
-AuthInfo=socket={folder}/munge/socket,cred_expire=10
+AuthInfo=socket={folder}/munge/socket,cred_expire=5
 StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/spool
 SlurmctldPidFile={folder}/slurmctld.pid
@@ -50,7 +51,7 @@ SlurmdParameters=config_overrides
 ReturnToService=2
 JobRequeue=1
 KillWait=5
-SlurmdTimeout=20
+SlurmdTimeout=15
 SlurmctldTimeout=30
 AccountingStorageType=accounting_storage/none
 JobCompType=jobcomp/none
@@ -67,6 +68,16 @@ def why_not() -> str | None:
     if os.geteuid() != 0:
         return "needs root, to run slurmd"
     return None
+
+
+_HIDING = ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs none "$0" && exec "$@"')
+"""Hides a folder from a command: that folder and the command follow."""
+
+
+def can_hide(folder: Path) -> bool:
+    """Whether folders can be hidden here: not every container lets its root mount."""
+    done = subprocess.run([*_HIDING, str(folder), "true"], capture_output=True, check=False)
+    return done.returncode == 0
 
 
 class SlurmNode:
@@ -103,9 +114,22 @@ class SlurmNode:
         self.start_slurmd()
         self.wait_until_idle()
 
-    def start_slurmd(self) -> None:
-        """Start the node's own program, at first or after it was killed."""
-        self._run("slurmd", "-f", str(self.conf))
+    def start_slurmd(self, *within: str) -> None:
+        """Start the node's own program, at first or after it was killed, within another command."""
+        self._run("slurmd", "-f", str(self.conf), within=within)
+
+    @contextlib.contextmanager
+    def blind_to(self, folder: Path) -> Iterator[None]:
+        """A while in which the node finds a folder empty, as one that it does not share."""
+        _end(self.folder / "slurmd.pid")
+        self.start_slurmd(*_HIDING, str(folder))
+        self.wait_until_idle()
+        try:
+            yield
+        finally:
+            _end(self.folder / "slurmd.pid")
+            self.start_slurmd()
+            self.wait_until_idle()
 
     def wait_until_idle(self, seconds: float = 60.0) -> None:
         """Wait until the node takes jobs."""
@@ -152,11 +176,11 @@ class SlurmNode:
     def __exit__(self, *_: object) -> None:
         self.down()
 
-    def _run(self, name: str, *arguments: str) -> None:
+    def _run(self, name: str, *arguments: str, within: Sequence[str] = ()) -> None:
         program = _found(name)
         assert program is not None
         done = subprocess.run(
-            [program, *arguments],
+            [*within, program, *arguments],
             capture_output=True,
             text=True,
             check=False,

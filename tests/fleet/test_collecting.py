@@ -8,6 +8,7 @@ from rnnbench.errors import UserError
 from rnnbench.fleet.canaries import canary_grid
 from rnnbench.fleet.collecting import collect
 from rnnbench.fleet.folder import Folder, KindOfNode, Plan, ShardPlan
+from rnnbench.fleet.salvage import salvaged
 from rnnbench.fleet.status import collected_sentences
 from rnnbench.measuring.journal import journal_path
 from rnnbench.regressions.stages import grid_of
@@ -74,6 +75,14 @@ def canary(folder, number, moment, factor=1.0):
     result(path, [99], seconds=1e-3 * factor, run_id=f"c{number}{moment}", node=f"n{number}")
 
 
+def ran_in(**changes):
+    """What a journal says of its environment; devices it knows only by name."""
+    described = environment(**changes)
+    return {key: described[key] for key in ("torch", "python", "system", "cpu", "variables")} | {
+        "devices": {"cuda": {"devices": []}}
+    }
+
+
 def batches_of(entries, where):
     return sorted(where(entry)["batch"] for entry in entries)
 
@@ -103,7 +112,11 @@ class TestCollected:
         assert note.startswith("shard 2 ran on a slow or busy node")
         assert any("Shard 2 ran on a slow" in line for line in collected_sentences(folder, found))
 
-    def test_what_a_shard_had_finished_before_it_was_given_up_is_kept(self, folder):
+    @pytest.mark.parametrize("canaries", ["its own", "none"])
+    def test_what_a_shard_had_finished_before_it_was_given_up_is_kept(self, folder, canaries):
+        if canaries == "none":
+            for file in folder.canary_results(3):
+                file.unlink()
         document = read_document(folder.result_of(3))
         whole = document["benchmarks"][0]
         ours, data = whole["extra_info"]["rnnbench"], whole["stats"]["data"]
@@ -140,7 +153,7 @@ class TestCollected:
         journal(
             folder,
             3,
-            {**begun, "identity": {"options": options}},
+            {**begun, "identity": {"options": options, "environments": {HERE: ran_in()}}},
             *blocks,
             end,
             {**blocks[0], "case": other},
@@ -160,7 +173,17 @@ class TestCollected:
         (missing,) = merged["rnnbench"]["not_measured"]
         assert missing["case"]["batch"] == 8, "its group was not finished"
         assert any("made from the journal" in note for note in merged["rnnbench"]["notes"])
+        assert [s["node"] for s in merged["rnnbench"]["sessions"]] == ["n0", "n1", "n2", "n3"]
         assert found.lost == {3: "given up: no torch here"}
+
+    def test_what_ran_on_a_node_like_no_other_is_not_described_by_another(self, folder):
+        path = folder.result_of(3)
+        run = {"type": "run", "node": "n3", "run_id": "r3"}
+        end = {"type": "finished", "case": one(7).columns(), "status": "measured"}
+        for changes in ({"torch": "2.9.0"}, {"cpu": {"model": "another"}}):
+            identity = {"options": {}, "environments": {HERE: ran_in(**changes)}}
+            journal(folder, 3, {**run, "identity": identity}, end)
+            assert salvaged(path, [folder.result_of(0), *folder.canary_results(3)]) is None
 
     def test_cases_of_a_shard_that_was_given_up_have_its_reason(self, folder):
         folder.result_of(3).unlink()

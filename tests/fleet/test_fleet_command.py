@@ -1,11 +1,6 @@
-"""The command: bad input is one sentence, and a fleet on this machine brings back its grid."""
+"""The command: bad input is one sentence, and options are what Slurm is asked for."""
 
-import json
 import shutil
-import signal
-import subprocess
-import sys
-import time
 
 import pytest
 
@@ -14,11 +9,6 @@ from rnnbench.errors import UserError
 from rnnbench.fleet.folder import Folder, KindOfNode, Plan, ShardPlan
 from rnnbench.fleet.planning import choose_executor, kinds_of
 from rnnbench.fleet.submitting import slurm_parameters
-from rnnbench.measuring.journal import journal_path
-from rnnbench.validation import validate
-from tests.conftest import environment, finished
-
-RNNBENCH = (sys.executable, "-m", "rnnbench")
 
 
 def refused(capsys, *arguments):
@@ -61,6 +51,16 @@ class TestRefused:
     def test_a_folder_that_cannot_be_made(self, capsys, tmp_path):
         said = refused(capsys, "quick", "--output", tmp_path / "no" / "out", "--local")
         assert "does not exist; make it first" in said
+
+    def test_a_folder_that_gets_full_when_it_is_begun(self, capsys, tmp_path, monkeypatch):
+        def full(folder, path, text):
+            raise UserError(f"{path}: cannot be written: No space left on device")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Folder, "write", full)
+            said = refused(capsys, "quick", "--output", tmp_path / "out", "--local")
+        assert "No space left on device" in said
+        assert not (tmp_path / "out").exists(), "so that it can be begun there again"
 
 
 def _begun(path):
@@ -116,57 +116,3 @@ class TestKinds:
         assert made["partition"] == "gpu" and made["exclusive"] is True
         assert made["cpus_per_task"] == 4 and made["time"] == 45
         assert made["additional_parameters"] == {"requeue": True, "reservation": "r"}
-
-
-TINY = (
-    *("--implementation=nn_rnn,python_loop", "--pass=inference", "--hidden=8", "--input=4"),
-    *("--batch=2,3", "--seq-len=3", "--layout=time_major", "--seconds=0.1", "--replicates=1"),
-)
-
-
-@pytest.mark.slow
-def test_on_this_machine_a_fleet_is_left_and_resumed_and_comes_back_as_one(tmp_path):
-    pytest.importorskip("submitit")
-    folder = Folder(tmp_path / "out")
-    begin = ("quick", f"--output={folder.path}", "--local", "--shards=2", *TINY)
-    run = subprocess.Popen(
-        [*RNNBENCH, "fleet", *begin],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        cwd=tmp_path,
-        env=environment(),
-    )
-    try:
-        deadline = time.monotonic() + 300
-        while folder.finished(0) < 2 and run.poll() is None:
-            assert time.monotonic() < deadline, "the first shard did not get on"
-            time.sleep(0.2)
-        run.send_signal(signal.SIGTERM)
-        said, _ = run.communicate(timeout=60)
-    finally:
-        run.kill()
-        run.wait()
-    assert run.returncode == 130, said
-    assert "default: 4 cases in 2 shards on this machine, one after the other" in said
-    assert f"`rnnbench fleet --resume {folder.path}` looks after the fleet again" in said
-    left = finished([*RNNBENCH, "fleet", f"--status={folder.path}"], tmp_path, {})
-    assert "2 of 4 cases done" in left.stdout and "running" not in left.stdout
-    again = finished([*RNNBENCH, "fleet", *begin], tmp_path, {})
-    assert again.returncode == 2 and "holds a fleet already" in again.stderr
-
-    done = finished([*RNNBENCH, "fleet", f"--resume={folder.path}"], tmp_path, {}, timeout=900)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert validate(folder.result) == []
-    document = json.loads(folder.result.read_text())
-    ids = sorted(found["param"] for found in document["benchmarks"])
-    assert len(ids) == len(set(ids)) == 4
-    assert {visit["moment"] for visit in document["rnnbench"]["canaries"]} == {"before", "after"}
-    finished_cases = [
-        line
-        for line in journal_path(folder.result_of(0)).read_text().splitlines()
-        if line.startswith('{"type": "finished"')
-    ]
-    assert len(finished_cases) == 2, "nothing was measured twice"
-    shown = finished([*RNNBENCH, "fleet", f"--status={folder.path}"], tmp_path, {})
-    assert "2 shards: 2 done; 4 of 4 cases done" in shown.stdout

@@ -6,6 +6,7 @@ import pytest
 
 from rnnbench.fleet import identity, job
 from rnnbench.fleet.folder import Folder, KindOfNode, Plan, ShardPlan
+from rnnbench.fleet.holding import hold
 from rnnbench.fleet.identity import digest_of_file, digest_of_package
 from rnnbench.measuring.journal import journal_path
 from rnnbench.regressions.processes import Interrupted
@@ -77,6 +78,15 @@ class TestShard:
         job.run_shard(str(folder.path), 0)
         assert ["--rnn-resume" in command for command in commands] == [False, True, False]
 
+    def test_it_goes_on_from_a_journal_whose_last_line_was_cut(self, made, commands):
+        folder = made()
+        whole = '{"type": "run"}\n{"type": "finished"}\n'
+        journal_path(folder.result_of(0)).write_text(whole + '{"type": "finished"')
+        assert folder.finished(0) == 1, "what was cut is not finished"
+        assert job.run_shard(str(folder.path), 0) == "done"
+        assert "--rnn-resume" in commands[1]
+        assert folder.history(0).events[0]["finished"] == 1
+
     def test_what_is_done_is_not_done_again(self, made, commands):
         folder = made()
         job.run_shard(str(folder.path), 0)
@@ -132,7 +142,17 @@ class TestRefused:
         job.run_shard(str(folder.path), 0)
         assert "does not begin as a journal of rnnbench does" in folder.history(0).reason
         assert journal.read_text() == "not ours\n"
-        assert grids(commands) == ["canaries-a100.toml"]
+        assert commands == []
+
+    def test_a_journal_that_is_damaged_in_the_middle_is_a_reason_and_is_kept(self, made, commands):
+        folder = made()
+        journal = journal_path(folder.result_of(0))
+        text = '{"type": "run"}\n{"type": "fin\n{"type": "finished"}\n'
+        journal.write_text(text)
+        job.run_shard(str(folder.path), 0)
+        assert "is damaged in line 2" in folder.history(0).reason
+        assert journal.read_text() == text
+        assert commands == []
 
     def test_suites_that_fail_are_a_reason(self, made, monkeypatch):
         folder = made()
@@ -150,6 +170,14 @@ class TestRefused:
         with pytest.raises(SystemExit):
             job.run_shard(str(folder.path), 0)
         assert folder.history(0).events[-1]["how"] == "interrupted"
+
+    def test_two_jobs_of_a_shard_do_not_both_measure(self, made, commands, monkeypatch):
+        folder = made()
+        monkeypatch.setattr(job, "_PATIENCE", 0.0)
+        with hold(folder, folder.lock_of(0), "", patience=0.0):
+            assert job.run_shard(str(folder.path), 0) == "ended"
+        assert folder.history(0).reason == "an earlier job of this shard is still running"
+        assert commands == []
 
     def test_a_clock_that_is_off_is_on_record(self, made, commands, monkeypatch):
         folder = made()

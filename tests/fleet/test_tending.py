@@ -8,6 +8,7 @@ import pytest
 from rnnbench.errors import UserError
 from rnnbench.fleet import tending
 from rnnbench.fleet.folder import Folder, KindOfNode, Plan, ShardPlan
+from rnnbench.fleet.holding import hold
 from rnnbench.fleet.status import state_of, status_lines
 from rnnbench.fleet.tending import cancel, submit_all, tend
 from rnnbench.measuring.journal import journal_path
@@ -167,6 +168,24 @@ class TestTending:
         tend(folder, jobs, lambda states: None, pause=0.0)
         assert jobs.submitted == [0, 1, 0]
 
+    def test_what_a_killed_coordinator_left_running_here_is_let(self, folder):
+        class Orphaned(Jobs):
+            looks = 0
+
+            def states(self, jobs):
+                self.looks += 1
+                if self.looks == 5:
+                    folder.note(0, "done", finished=4)
+                return super().states(jobs)
+
+        folder.note(0, "submitted", job="of another coordinator")
+        begins(folder, 0)
+        jobs = Orphaned(folder, [[], [does_all]])
+        with hold(folder, folder.lock_of(0), "", patience=0.0):
+            tend(folder, jobs, lambda states: None, pause=0.0)
+        assert jobs.submitted == [1]
+        assert folder.history(0).attempts == 1
+
     def test_a_second_coordinator_is_refused(self, folder):
         class Meddled(Jobs):
             def states(self, jobs):
@@ -263,6 +282,42 @@ class TestFolder:
         with events.open("a") as lines:
             lines.write('{"event": "canc')
         assert folder.history(0).outcome == "done"
+
+    def test_what_is_written_after_a_cut_line_is_not_lost_with_it(self, folder):
+        events = folder.shard(0) / "events.jsonl"
+        events.write_text('{"event": "star')
+        does_all(folder, 0)
+        assert [event["event"] for event in folder.history(0).events] == ["started", "done"]
+
+    @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+    def test_a_full_disk_is_one_sentence(self, folder):
+        (folder.shard(0) / "events.jsonl").symlink_to("/dev/full")
+        with pytest.raises(UserError, match="cannot be written: No space left on device; what was"):
+            folder.note(0, "started")
+
+    def test_a_line_that_was_written_in_part_is_told(self, folder, monkeypatch):
+        monkeypatch.setattr("os.write", lambda descriptor, line: len(line) - 1)
+        with pytest.raises(UserError, match="No space left on device"):
+            folder.note(0, "started")
+
+    def test_a_lock_that_cannot_be_made_is_one_sentence(self, folder):
+        folder.lock.mkdir()
+        with pytest.raises(UserError, match="lock: cannot be written: Is a directory"):
+            tend(folder, Jobs(folder, []), lambda states: None)
+
+    def test_what_cannot_be_noted_does_not_run(self, folder, monkeypatch):
+        jobs = Jobs(folder, [[does_all], [does_all]])
+        note = Folder.note
+
+        def full(self, number, event, **facts):
+            if number == 1:
+                raise UserError("full")
+            note(self, number, event, **facts)
+
+        monkeypatch.setattr(Folder, "note", full)
+        with pytest.raises(UserError, match="full"):
+            submit_all(folder, jobs)
+        assert jobs.cancelled == ["job-0", "job-1"]
 
 
 class TestStatus:
