@@ -73,7 +73,7 @@ def fleet_on_a_small_disk(tmp_path):
     pytest.importorskip("submitit")
     folder = tmp_path / "disk"
     folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "none", str(folder)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=16m", "none", str(folder)]
     if subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("needs to mount")
     made = Fleet(folder / "out", Here())
