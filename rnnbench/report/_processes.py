@@ -63,9 +63,15 @@ class Figures:
 
     def pairing(self, base: int, new: int) -> Pairing:
         """What `rnnbench.report.ratios.pairing_of` says."""
-        if self.columns["run"][base] != self.columns["run"][new]:
+        run = self.columns["run"][base]
+        if run != self.columns["run"][new]:
             return "separate runs"
-        apart = pairing_apart(self._results, base, new)
+        # Looking up a row's sessions takes long, and nearly every file has but one.
+        apart = (
+            pairing_apart(self._results, base, new)
+            if len(self._results.runs[run].sessions) > 1
+            else None
+        )
         if apart is not None:
             return apart
         if self._grounds[base] != self._grounds[new]:

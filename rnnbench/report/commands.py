@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -102,19 +103,32 @@ def report(
 
     if output is not None:
         check_output_folder(output)
-    results = _read(files, baseline, paired=paired, limits=limits)
-    if output is None:
-        _print_report(results, files, baseline)
-        return
-    from rnnbench.report.build import build_report
-    from rnnbench.report.writer import write_report
+    with _without_collector():
+        results = _read(files, baseline, paired=paired, limits=limits)
+        if output is None:
+            _print_report(results, files, baseline)
+            return
+        from rnnbench.report.build import build_report
+        from rnnbench.report.writer import write_report
 
-    made = build_report(results, baseline=baseline, title=title)
-    if context.obj is not None:  # what the command line adds from rooms that build on this one
-        made = made.with_sections(context.obj(results), before="limits")
-    page = write_report(made, results, output)
+        made = build_report(results, baseline=baseline, title=title)
+        if context.obj is not None:  # what the command line adds from rooms that build on this one
+            made = made.with_sections(context.obj(results), before="limits")
+        page = write_report(made, results, output)
     print_sentences(made.verdict)
     typer.echo(f"The report is {_shown(page)}")
+
+
+@contextlib.contextmanager
+def _without_collector() -> Iterator[None]:
+    """No search for cycles: what a report makes lives until its end, and looking takes long."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def table(
