@@ -1,4 +1,4 @@
-"""Draw README's pictures and table from the committed result of the `standard` grid.
+"""Draw README's pictures and table from the committed results.
 
     python results/gallery.py
 
@@ -7,10 +7,13 @@ Writes `results/gallery/*.png` and the part of README between the marks; nothing
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+from matplotlib.figure import Figure
 from update_readme import ROOT, fill
 
+from rnnbench.diagnosis.growth import growth_figure, growth_said, growths_of
 from rnnbench.report.figures import pictures
 from rnnbench.report.plots import png_bytes
 from rnnbench.report.render import to_markdown
@@ -18,23 +21,35 @@ from rnnbench.report.tables import fastest
 from rnnbench.results import Results, read
 
 RESULT = ROOT / "results" / "cpu-standard" / "standard.json.gz"
+GROWTH = ROOT / "results" / "compile-growth" / "growth.json"
 GALLERY = ROOT / "results" / "gallery"
 PICTURES = ("time_seq_len", "winners", "overview")
 ROWS = 8
 """Rows of the table that README shows; the whole table is one command away."""
 
 
-def draw(results: Results) -> str:
-    """Write the pictures; returns their Markdown."""
-    drawn = {picture.name: picture for picture in pictures(results)}
-    lines = []
-    for name in PICTURES:
-        picture = drawn[name]
-        path = GALLERY / f"{name}.png"
-        path.write_bytes(png_bytes(picture.figure, 150))
-        alternative = picture.alternative.replace("[", "(").replace("]", ")").replace("\n", " ")
-        lines += [f"![{alternative}]({path.relative_to(ROOT).as_posix()})", "", picture.caption, ""]
-    return "\n".join(lines)
+def drawn(name: str, figure: Figure, alternative: str, caption: str) -> str:
+    """Write a picture; returns its Markdown."""
+    path = GALLERY / f"{name}.png"
+    path.write_bytes(png_bytes(figure, 150))
+    alternative = alternative.replace("[", "(").replace("]", ")").replace("\n", " ")
+    return f"![{alternative}]({path.relative_to(ROOT).as_posix()})\n\n{caption}\n"
+
+
+def of_times(results: Results) -> str:
+    """The pictures of the report."""
+    found = {picture.name: picture for picture in pictures(results)}
+    return "\n".join(
+        drawn(name, found[name].figure, found[name].alternative, found[name].caption)
+        for name in PICTURES
+    )
+
+
+def of_growth() -> str:
+    """How compile time grows with the sequence length."""
+    growths = growths_of(json.loads(GROWTH.read_text(encoding="utf-8")))
+    said = " ".join(growth_said(growths))
+    return drawn("compile_growth", growth_figure(growths), said, f"Compile time. {said}")
 
 
 def table(results: Results) -> str:
@@ -53,7 +68,7 @@ def main() -> None:
     results = read(Path(RESULT))
     GALLERY.mkdir(exist_ok=True)
     readme = ROOT / "README.md"
-    content = draw(results) + "\n" + table(results)
+    content = "\n".join((of_times(results), table(results), "", of_growth())).rstrip()
     readme.write_text(fill(readme.read_text(encoding="utf-8"), "gallery", content))
 
 

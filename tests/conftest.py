@@ -72,6 +72,16 @@ class Finished:
         return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests first, so that no core waits for one of them at the end."""
+    slow = {
+        item.path
+        for item in items
+        if any(item.get_closest_marker(name) for name in ("slow", "slurm"))
+    }
+    items.sort(key=lambda item: item.path not in slow)
+
+
 LOCK = Path(tempfile.gettempdir()) / f"rnnbench-tests.{os.getpid()}.lock"
 
 

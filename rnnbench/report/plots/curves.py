@@ -240,9 +240,10 @@ def _roof(axes: Axes, x: tuple[float, float], peak: float | None, stream: float 
             axes.annotate(
                 "bytes/s limit",
                 (x[0], stream * x[0]),
-                xytext=(3, 6),
+                # Below: above it, the other limit may begin at once.
+                xytext=(8, -3),
                 textcoords="offset points",
-                va="bottom",
+                va="top",
             )
     missing = [n for n, v in (("FLOP/s", peak), ("bytes/s", stream)) if v is None]
     if missing:

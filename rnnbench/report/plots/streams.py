@@ -62,7 +62,9 @@ def concurrent_streams(frame: pd.DataFrame, *, title: str = "", note: str = "") 
         for column, hollow in (("p50", False), ("p99", True)):
             line_with_band(latencies, _series(mine, name, column, hollow=hollow))
     _rate_axis(rates)
-    time_axis(latencies, "y", [*frame["p50"], *frame["p99"]])
+    bounds = [frame[f"{name}_{end}"] for name in ("p50", "p99") for end in ("low", "high")]
+    shown = pd.concat([frame["p50"], frame["p99"], *bounds]).dropna()
+    time_axis(latencies, "y", [float(time) for time in shown])
     return figure
 
 
