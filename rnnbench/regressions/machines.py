@@ -43,6 +43,8 @@ def machine_key(environment: Mapping[str, Any]) -> str:
     """A short name for a machine as an environment describes it, by what its speed depends on."""
     facts = [
         _at(environment, "cpu", "model"),
+        # Virtual machines call generations of a processor by one name.
+        _at(environment, "cpu", "family"),
         _at(environment, "cpu", "count"),
         _at(environment, "cpu", "machine"),
         _at(environment, "cpu_capability"),
@@ -111,6 +113,7 @@ def _text(value: Any) -> str:
 
 _FACTS: Mapping[str, _Fact] = {
     "processor": _environment("cpu", "model"),
+    "processor's family": _environment("cpu", "family"),
     "architecture": _environment("cpu", "machine"),
     "logical processors": _environment("cpu", "count"),
     "CPU features": _environment("cpu", "flags"),

@@ -8,6 +8,7 @@ import pytest
 from rnnbench.errors import UserError
 from rnnbench.regressions.compare import compare
 from rnnbench.regressions.machine_noise import MachineNoise, NoiseSession, Share
+from rnnbench.regressions.machines import machine_key
 from rnnbench.regressions.sides import read_sides
 from tests.regressions.made import NEW, OLD, case, one, only, planted, two
 from tests.synthetic import environment
@@ -166,6 +167,10 @@ class TestSeparateRuns:
         [
             ({"cpu": {"model": "Another CPU", "count": 2}}, "processor"),
             ({"cpu": {"model": "Synthetic CPU", "count": 8}}, "logical processors"),
+            (
+                {"cpu": {"model": "Synthetic CPU", "count": 2, "family": "25.17.1"}},
+                "processor's family",
+            ),
             ({"cpu_capability": "AVX2"}, "CPU capability"),
             ({"variables": {"OMP_NUM_THREADS": "4"}}, "variables"),
             ({"tf32": {"matmul": True, "cudnn": True}}, "TF32"),
@@ -181,6 +186,7 @@ class TestSeparateRuns:
     )
     def test_other_machines_and_settings_are_refused_by_name(self, tmp_path, changes, named):
         described = environment(
+            cpu={"model": "Synthetic CPU", "count": 2, "family": "25.1.1"},
             cpu_capability="AVX512",
             tf32={"matmul": False, "cudnn": False},
             devices={"cuda": {"devices": [{"name": "H100"}], "driver": [{"driver_version": "1"}]}},
@@ -191,6 +197,8 @@ class TestSeparateRuns:
         assert named in str(raised.value) and "--across-machines" in str(raised.value)
         found = compare(read_sides(*files), across_machines=True)
         assert [difference.name for difference in found.differences if named in difference.name]
+        if changes.keys() <= {"cpu", "cpu_capability", "devices"} and "driver" not in named:
+            assert machine_key(described) != machine_key({**described, **changes})
         assert found.cases[0].verdict == "inconclusive"
         assert "Different machines" in found.notes[0]
 
