@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+from rnnbench.steady import lower_quartile, process_figure, side_figures
 
 __all__ = [
     "Blocks",
@@ -31,6 +33,7 @@ __all__ = [
     "estimate_quantile",
     "middle_interval",
     "process_figure",
+    "side_figures",
     "side_interval",
     "student_t_quantile",
     "verdict_of",
@@ -46,8 +49,6 @@ _Interval: TypeAlias = tuple[float, float]
 _Sides: TypeAlias = tuple[_Floats, _Floats]  # one number a process, of base and of new
 
 _LOW_QUANTILE = 0.10  # of a block's rounds: above it sits what neighbours on the machine added
-_LOWER_QUARTILE = 0.25  # of a side's processes: about one in six is slow for its whole life
-_STEADY = math.log1p(0.05)  # how far a steady block may lie above its process's fast quarter
 _TIE = 12  # decimals; logarithms of times that differ by less than 1e-12 are ties, not an order
 _ROUNDING = 1e-9  # a tail probability may exceed its allowance by this much
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(64)
@@ -138,6 +139,7 @@ def compare_blocks(
     level: float = 0.95,
     warmup_rounds: int = 4,
     same_process: bool = False,
+    took_turns: bool = True,
     sessions: Sequence[int] | None = None,
 ) -> Comparison:
     """Return new over base, with an interval over processes and a verdict.
@@ -148,9 +150,10 @@ def compare_blocks(
 
     With `same_process`, process i of both sides is one process: its ratio is the median of the
     ratios of its pairs of blocks, and what slows the whole process cancels. Otherwise a process
-    is the median of its steady blocks, as `process_figure` says, and a side the lower quartile of
-    its processes; the interval then presumes that the two sides' processes are spread alike, apart
-    from a factor.
+    counts as `rnnbench.steady.side_figures` says, from its steady blocks, and a side is the lower
+    quartile of its processes; the interval then presumes that the two sides' processes are spread
+    alike, apart from a factor. Without `took_turns` blocks of one number are no neighbours in time,
+    and each process counts by itself, as `rnnbench.steady.process_figure` says.
 
     `sessions` numbers the session of process i of both sides, where they were not all measured at
     the same time: a side is then compared within each session, as `side_interval` says.
@@ -171,8 +174,11 @@ def compare_blocks(
         paired = _paired_interval(shifts, level)
         interval = _around(value, paired and (float(paired[0]), float(paired[1])))
     else:
-        x = np.array([process_figure(blocks) for blocks in base_logs])
-        y = np.array([process_figure(blocks) for blocks in new_logs])
+        _check_sessions(sessions, base_logs, new_logs)
+        if took_turns:
+            x, y = side_figures(base_logs, new_logs, sessions)
+        else:
+            x, y = (np.array([process_figure(p) for p in side]) for side in (base_logs, new_logs))
         value, interval = _shift(_by_session(x, y, sessions), level)
     low, high = (math.exp(interval[0]), math.exp(interval[1])) if interval else (None, None)
     return Comparison(
@@ -184,20 +190,6 @@ def compare_blocks(
         level=level,
         processes=pairs,
     )
-
-
-def process_figure(logs: NDArray[np.float64]) -> float:
-    """Return what a process counts as: the median of its steady blocks, all as logarithms.
-
-    Steady are those that are at most 5 % slower than the block a quarter of the way up from the
-    fastest. Some machines have two speeds: where two virtual cores are at times the halves of one
-    real core, computations on two threads take 1.8 times as long, for seconds. A median over all
-    blocks then tells which of the two was the more frequent one.
-    """
-    ordered = np.sort(logs)
-    limit = ordered[(len(ordered) - 1) // 4] + _STEADY
-    steady = int(np.searchsorted(ordered, limit, side="right"))
-    return float(ordered[(steady - 1) // 2] + ordered[steady // 2]) / 2
 
 
 def verdict_of(low: float | None, high: float | None, margin: float) -> Verdict:
@@ -349,19 +341,24 @@ def _by_session(x: _Floats, y: _Floats, sessions: Sequence[int] | None) -> list[
     """Return both sides of each session; all in one where no sessions are given."""
     if sessions is None:
         return [(x, y)]
-    if not len(sessions) == len(x) == len(y):
+    _check_sessions(sessions, x, y)
+    numbers = np.asarray(sessions)
+    return [(x[numbers == number], y[numbers == number]) for number in np.unique(numbers)]
+
+
+def _check_sessions(sessions: Sequence[int] | None, x: Sized, y: Sized) -> None:
+    """Raise a ValueError where there is not a session for each pair."""
+    if sessions is not None and not len(sessions) == len(x) == len(y):
         raise ValueError(
             f"sessions has {len(sessions)} numbers for {len(x)} and {len(y)} processes; give one "
             "for each pair"
         )
-    numbers = np.asarray(sessions)
-    return [(x[numbers == number], y[numbers == number]) for number in np.unique(numbers)]
 
 
 def _shift(sides: Sequence[_Sides], level: float) -> tuple[float, _Interval | None]:
     """Return how far y is from x by their lower quartiles, and the interval of that."""
     value = sum(
-        share * (_lower_quartile(y) - _lower_quartile(x))
+        share * (lower_quartile(y) - lower_quartile(x))
         for share, (x, y) in zip(_shares(sides), sides, strict=True)
     )
     return value, _around(value, _shift_interval(sides, level))
@@ -371,15 +368,6 @@ def _shares(sides: Sequence[_Sides]) -> list[float]:
     """Return what part of the processes each session has."""
     counts = [min(len(x), len(y)) for x, y in sides]
     return [count / sum(counts) for count in counts]
-
-
-def _lower_quartile(values: _Floats) -> float:
-    """Return the quartile that `numpy.quantile` does, which takes ten times as long for so few."""
-    ordered = np.sort(values)
-    position = _LOWER_QUARTILE * (len(values) - 1)
-    below = int(position)
-    above = min(below + 1, len(values) - 1)
-    return float(ordered[below] + (position - below) * (ordered[above] - ordered[below]))
 
 
 def _shift_interval(sides: Sequence[_Sides], level: float) -> _Interval | None:

@@ -345,7 +345,7 @@ def ratio_of(base: CaseRun, run: CaseRun) -> Comparison:
     left, right = base.by_replicate(), run.by_replicate()
     shared = sorted(left.keys() & right.keys())
     if not shared:
-        return compare_blocks(base.processes(), run.processes(), warmup_rounds=0)
+        return compare_blocks(base.processes(), run.processes(), warmup_rounds=0, took_turns=False)
     return compare_blocks(
         [left[replicate] for replicate in shared],
         [right[replicate] for replicate in shared],

@@ -14,7 +14,13 @@ from rnnbench.cases import common_ground
 from rnnbench.report.groups import CASE_NAMES, COMPETITOR
 from rnnbench.report.ratios import Pairing, Ratio, pairing_apart, with_nodes
 from rnnbench.results import MEASURED, Results
-from rnnbench.statistics import middle_interval, process_figure, side_interval, verdict_of
+from rnnbench.statistics import (
+    middle_interval,
+    process_figure,
+    side_figures,
+    side_interval,
+    verdict_of,
+)
 
 __all__ = [
     "Figures",
@@ -180,9 +186,10 @@ def ratios_of(
     bounds: list[tuple[Bounds, int]] = [((np.nan, None, None), 0)] * len(pairs)
     together: list[int] = []
     shifts: list[Floats] = []
+    pairings = [figures.pairing(base, new) for base, new in pairs]
     for index, (base, new) in enumerate(pairs):
         left, right = figures.lows(base), figures.lows(new)
-        sessions = None
+        sessions, took_turns = None, False
         if figures.columns["run"][base] == figures.columns["run"][new]:
             shared = left.keys() & right.keys()
             if shared and figures.place(base) == figures.place(new):
@@ -193,14 +200,17 @@ def ratios_of(
                 left, right = ({p: side[p] for p in sorted(shared)} for side in (left, right))
                 run = results.runs[figures.columns["run"][base]]
                 sessions = run.sessions_of(left)
-        x, y = _sides(list(left.values()), list(right.values()))
+                took_turns = pairings[index] == "took turns"
+        first, second = ([np.log(times) for times in side.values()] for side in (left, right))
+        x, y = side_figures(first, second, sessions) if took_turns else _own_figures(first, second)
         bounds[index] = (side_interval(x, y, level, sessions), min(len(x), len(y)))
     for index, shift, found in zip(together, shifts, middles(shifts, level), strict=True):
         bounds[index] = (found, len(shift))
     ratios = []
-    for (base, new), ((value, low, high), processes) in zip(pairs, bounds, strict=True):
+    for (base, new), pairing, ((value, low, high), processes) in zip(
+        pairs, pairings, bounds, strict=True
+    ):
         low, high = (None if bound is None else math.exp(bound) for bound in (low, high))
-        pairing = figures.pairing(base, new)
         low, high = with_nodes(results, base, new, pairing, (low, high), level)
         ratios.append(
             Ratio(
@@ -215,15 +225,15 @@ def ratios_of(
     return ratios
 
 
-def _sides(base: Sequence[Floats], new: Sequence[Floats]) -> tuple[Floats, Floats]:
-    """Figure of each process; of a pair of processes only blocks that both have."""
+def _own_figures(base: Sequence[Floats], new: Sequence[Floats]) -> tuple[Floats, Floats]:
+    """Figure of each process by itself; of two of one number only as many blocks as both have."""
     sides: tuple[list[float], list[float]] = ([], [])
     for index in range(max(len(base), len(new))):
         both = [side[index] for side in (base, new) if index < len(side)]
         common = min(map(len, both))
         for found, side in zip(sides, (base, new), strict=True):
             if index < len(side):
-                found.append(process_figure(np.log(side[index][:common])))
+                found.append(process_figure(side[index][:common]))
     return np.array(sides[0]), np.array(sides[1])
 
 

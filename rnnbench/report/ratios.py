@@ -163,6 +163,7 @@ def ratio_of(
         level=level,
         warmup_rounds=0,
         same_process=one_process,
+        took_turns=bool(shared) and pairing == "took turns",
         sessions=results.run_of(base).sessions_of(shared) if shared else None,
     )
     bounds = compared.low, compared.high
