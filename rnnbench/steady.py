@@ -38,8 +38,7 @@ def process_figure(logs: _Floats) -> float:
     fastest.
     """
     ordered = np.sort(logs)
-    steady = int(np.searchsorted(ordered, _limit(ordered), side="right"))
-    return float(ordered[(steady - 1) // 2] + ordered[steady // 2]) / 2
+    return _middle(ordered[: int(np.searchsorted(ordered, _limit(ordered), side="right"))])
 
 
 def side_figures(
@@ -67,7 +66,7 @@ def side_figures(
         left, right = base[i][:both], new[i][:both]
         together = (left + right) / 2
         steady = together <= _limit(np.sort(together))
-        x[i], y[i] = np.median(left[steady]), np.median(right[steady])
+        x[i], y[i] = _median(left[steady]), _median(right[steady])
     numbers = np.zeros(pairs) if sessions is None else np.asarray(sessions)
     for number in np.unique(numbers):
         of_session = np.flatnonzero(numbers == number)
@@ -88,6 +87,16 @@ def lower_quartile(values: _Floats) -> float:
     return float(ordered[below] + (position - below) * (ordered[above] - ordered[below]))
 
 
+def _median(values: _Floats) -> float:
+    """Return the median, which `numpy.median` takes ten times as long for."""
+    return _middle(np.sort(values))
+
+
+def _middle(ordered: _Floats) -> float:
+    """Return the median of values in order."""
+    return float(ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
+
+
 def _limit(ordered: _Floats) -> float:
     """Return up to where blocks are steady."""
     return float(ordered[(len(ordered) - 1) // 4]) + _STEADY
@@ -100,7 +109,7 @@ def _shared(x: _Floats, y: _Floats) -> _Floats | float:
     off_x, off_y = x - lower_quartile(x), y - lower_quartile(y)
     least = np.minimum(abs(off_x), abs(off_y))
     ratios = y - x
-    apart = float(np.median(abs(ratios - np.median(ratios))))
+    apart = _median(abs(ratios - _median(ratios)))
     alike = (np.sign(off_x) == np.sign(off_y)) & (least > max(_STEADY, _CLEAR * apart))
     found: _Floats = np.where(alike, np.sign(off_x) * least, 0.0)
     return found

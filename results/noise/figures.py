@@ -13,7 +13,7 @@ import gzip
 import json
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -21,9 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnnbench.regressions.noise import AGAIN, SAME
-from rnnbench.statistics import process_figure, side_interval, verdict_of
+from rnnbench.statistics import process_figure, side_figures, side_interval, verdict_of
 
 Floats: TypeAlias = NDArray[np.float64]
+Figures: TypeAlias = Callable[[Sequence[Floats], Sequence[Floats]], tuple[Floats, Floats]]
 
 SEED = 5
 TRIALS = 40
@@ -39,10 +40,16 @@ def quarter(blocks: Floats) -> float:
     return float(np.sort(blocks)[(len(blocks) - 1) // 4])
 
 
-FIGURES: dict[str, Callable[[Floats], float]] = {
-    "median of all blocks": lambda blocks: float(np.median(blocks)),
-    "**median of steady blocks**": process_figure,
-    "block a quarter up": quarter,
+def by_itself(figure: Callable[[Floats], float]) -> Figures:
+    """Each process for itself."""
+    return lambda *sides: tuple(np.array([figure(p) for p in side]) for side in sides)
+
+
+FIGURES: dict[str, Figures] = {
+    "median of all blocks": by_itself(lambda blocks: float(np.median(blocks))),
+    "block a quarter up": by_itself(quarter),
+    "median of its steady blocks": by_itself(process_figure),
+    "**steady blocks of both, less a speed of both**": side_figures,
 }
 
 
@@ -63,18 +70,17 @@ def load(path: Path) -> list[tuple[list[Floats], list[Floats]]]:
     return found
 
 
-def row(
-    cases: list[tuple[list[Floats], list[Floats]]], figure: Callable[[Floats], float]
-) -> Floats:
+def row(cases: list[tuple[list[Floats], list[Floats]]], figures: Figures) -> Floats:
     """Shares in per cent: holds 1, false verdicts, the same within 5 %, and each planted found."""
     rng = np.random.default_rng(SEED)  # every figure sees the same trials
     counts = np.zeros(3 + len(PLANTED))
     for base, new in cases:
-        figures = np.array([[figure(blocks) for blocks in side] for side in (base, new)])
-        processes = np.arange(figures.shape[1])
         for _ in range(TRIALS):
-            side = rng.integers(0, 2, len(processes))
-            _, low, high = side_interval(figures[side, processes], figures[1 - side, processes])
+            turned = rng.integers(0, 2, len(base))
+            pairs = [
+                (b, a) if turn else (a, b) for a, b, turn in zip(base, new, turned, strict=True)
+            ]
+            _, low, high = side_interval(*figures(*zip(*pairs, strict=True)))
             assert low is not None and high is not None
             low, high = math.exp(low), math.exp(high)
             counts += [
@@ -94,8 +100,8 @@ def main() -> None:
     for path in paths:
         cases = load(path)
         run = path.name.removeprefix("blocks-").removesuffix(".json.gz")
-        for name, figure in FIGURES.items():
-            cells = " | ".join(f"{share:.1f}" for share in row(cases, figure))
+        for name, figures in FIGURES.items():
+            cells = " | ".join(f"{share:.1f}" for share in row(cases, figures))
             print(f"| {name} | {run} | {cells} |")
 
 

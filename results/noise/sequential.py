@@ -22,7 +22,7 @@ from study import Recording, load
 
 from rnnbench.regressions.family import Bounds, judge
 from rnnbench.regressions.machine_noise import Share
-from rnnbench.statistics import Verdict, process_figure, side_interval, verdict_of
+from rnnbench.statistics import Verdict, side_figures, side_interval, verdict_of
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -86,7 +86,7 @@ CHANGES = [
 def draw(
     rng: np.random.Generator, recording: Recording, rule: Rule, trials: int, *, paired: bool
 ) -> tuple[Floats, Floats]:
-    """Draw both sides of trials: logarithms of processes, trial x stage x process.
+    """Draw both sides of trials: logarithms of blocks, trial x stage x process x block.
 
     Pairs took turns, as in a run; without ``paired`` any two processes stand against each other,
     which is what the test presumes, and the hardest case for its level.
@@ -101,14 +101,9 @@ def draw(
         drawn.append((process // 2, process % 2, start + np.arange(rule.blocks)))
     (pair, side, block), (other_pair, other_side, other_block) = drawn
     new = (pair, 1 - side, block) if paired else (other_pair, other_side, other_block)
-    shift = rule.shift * rng.standard_normal(shape[:2])[:, :, None]
-    x, y = (_figures(logs[where]) + shift for where in ((pair, side, block), new))
+    shift = rule.shift * rng.standard_normal(shape[:2])[:, :, None, None]
+    x, y = (logs[where] + shift for where in ((pair, side, block), new))
     return x, y
-
-
-def _figures(logs: Floats) -> Floats:
-    """The figure of each process; the last axis has its blocks."""
-    return np.apply_along_axis(process_figure, -1, logs)
 
 
 def interval(x: Floats, y: Floats, rule: Rule, level: float) -> tuple[float, float, float]:
@@ -116,7 +111,8 @@ def interval(x: Floats, y: Floats, rule: Rule, level: float) -> tuple[float, flo
     sessions = None
     if len(x) > 1 and not rule.pooled:
         sessions = np.repeat(np.arange(len(x)), x.shape[1]).tolist()
-    value, low, high = side_interval(x.ravel(), y.ravel(), level, sessions)
+    sides = (list(side.reshape(-1, side.shape[-1])) for side in (x, y))
+    value, low, high = side_interval(*side_figures(*sides, sessions), level, sessions)
     assert low is not None and high is not None
     return value, low, high
 

@@ -22,7 +22,13 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from rnnbench.statistics import compare_blocks, side_interval, student_t_quantile, verdict_of
+from rnnbench.statistics import (
+    compare_blocks,
+    process_figure,
+    side_interval,
+    student_t_quantile,
+    verdict_of,
+)
 
 Floats: TypeAlias = NDArray[np.float64]
 Answer: TypeAlias = tuple[float, float, float]  # logarithms: estimate, low, high
@@ -87,6 +93,11 @@ def _asked(x: Floats, y: Floats, same_process: bool) -> Answer:
 def all_blocks(x: Floats, y: Floats) -> Answer:
     """The chosen test on the median of all blocks of a process, steady or not."""
     return _sides_of(np.median(x, axis=1), np.median(y, axis=1))
+
+
+def own_steady(x: Floats, y: Floats) -> Answer:
+    """The chosen test on the steady blocks of each process by itself."""
+    return _sides_of(*(np.array([process_figure(p) for p in side]) for side in (x, y)))
 
 
 def quarter_block(x: Floats, y: Floats) -> Answer:
@@ -178,6 +189,7 @@ def signed_rank(shifts: Floats) -> Answer:
 TWO_PROCESSES: dict[str, tuple[Candidate, str]] = {
     "**chosen**": (chosen, "low"),
     "chosen, median of a block": (chosen, "middle"),
+    "steady blocks of each": (own_steady, "low"),
     "median of all blocks": (all_blocks, "low"),
     "block a quarter up": (quarter_block, "low"),
     "pairs: mean, Student": (pairs_student, "low"),
