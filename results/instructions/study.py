@@ -39,9 +39,9 @@ TIMEOUT = 600.0
 SHAPE = {
     "pass_": "inference",
     "seq_len": 100,
-    "batch": 32,
-    "input_size": 64,
-    "hidden_size": 128,
+    "batch": 4,
+    "input_size": 32,
+    "hidden_size": 64,
 }
 PLAIN, PLANTED = (Case(implementation=name, **SHAPE) for name in ("plain", "planted"))
 
