@@ -496,6 +496,9 @@ def _check_profiles(check: _Check, ours: Mapping[str, Any], cases: _Cases) -> No
             continue
         cases.meet(entry, place)
         check.field(entry, place, "profiled", _MARK)
+        compiled = entry.get("compiled")
+        if isinstance(compiled, Mapping):
+            _check_phases(check, compiled.get("phases"), f"{place}.compiled.phases")
         if entry.get("compile_growth") is not None:
             _check_growth(check, entry, place)
         operators = check.field(entry, place, "operators", _OBJECT)
@@ -508,6 +511,14 @@ def _check_profiles(check: _Check, ours: Mapping[str, Any], cases: _Cases) -> No
         check.numbers(operators, place, "parts", _NUMBER)
 
 
+def _check_phases(check: _Check, phases: Any, place: str) -> None:
+    """Check seconds of a compilation's phases, null where the version does not tell them."""
+    if phases is None or check.value(phases, place, _OBJECT) is None:
+        return
+    for name, seconds in phases.items():
+        check.value(seconds, _join(place, name), _ERROR)
+
+
 def _check_growth(check: _Check, profile: Mapping[str, Any], place: str) -> None:
     """Check seconds of compilations by length, of which there are as many."""
     growth = check.field(profile, place, "compile_growth", _OBJECT)
@@ -516,7 +527,8 @@ def _check_growth(check: _Check, profile: Mapping[str, Any], place: str) -> None
     place = _join(place, "compile_growth")
     lengths = check.entries(growth, place, "lengths", _POSITIVE)
     seconds = check.entries(growth, place, "seconds", _TIME)
-    check.field(growth, place, "phases", _LIST)
+    for index, phases in enumerate(check.field(growth, place, "phases", _LIST) or []):
+        _check_phases(check, phases, f"{place}.phases[{index}]")
     if lengths is not None and seconds is not None and len(lengths) != len(seconds):
         check.problem(
             f"{place}.seconds", f"has {len(seconds)} entries, but there are {len(lengths)} lengths"

@@ -51,6 +51,8 @@ class ProfileServer(Server):
             return super()._prepare(request)
         _name_compiled_kernels()
         self.bench.start_compiler(case.device)
+        # Whoever leaves another group drops what was compiled there, and the accounts of it.
+        self.bench.enter(case)
         forget_breaks()
         before = accounts_so_far()
         answer = super()._prepare(request)

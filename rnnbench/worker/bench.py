@@ -103,6 +103,10 @@ class Bench:
         if device not in self._compiler_start:
             self._compiler_start[device] = compilation.start_compiler(self._cache, device)
 
+    def enter(self, case: Case) -> None:
+        """Make a case's group the current one; all that the last one held is dropped."""
+        self._enter(case)
+
     def prepare(self, case: Case, iterations: int | None = None) -> dict[str, Any]:
         """Build and verify a case; the layer is shared by its passes.
 

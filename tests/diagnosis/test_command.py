@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from rnnbench.cli import main
+from rnnbench.profiling.compiling import PHASES
 from rnnbench.validation import validate
 from tests.diagnosis.made import profile as made
 from tests.synthetic import document, environment, write
@@ -118,6 +119,9 @@ def test_a_compiled_loop_from_the_command_to_its_plot(run):
     compiled, growth = profile["compiled"], profile["compile_growth"]
     assert compiled["kernels"] > 0 and compiled["breaks"] == []
     assert growth["lengths"] == [1, 2, 3] and min(growth["seconds"]) > 0
+    for phases in (compiled["phases"], *growth["phases"]):
+        assert list(phases) == list(PHASES)
+        assert min(phases.values()) >= 0 and phases["compiling"] > 0
     assert growth["exponent_interval"][0] <= growth["exponent"] <= growth["exponent_interval"][1]
     counts = {row["name"]: row["calls"] for row in profile["operators"]["operators"]}
     assert counts["aten::addmm"] == 2 * 8
@@ -151,6 +155,16 @@ def test_a_compiled_loop_from_the_command_to_its_plot(run):
                 compile_growth={"lengths": [1, 2, 3], "seconds": [1, 2], "phases": []}
             ),
             "rnnbench.profiles[0].compile_growth.seconds has 2 entries",
+        ),
+        (
+            lambda p: p.update(
+                compile_growth={"lengths": [1], "seconds": [1], "phases": [None, {"tracing": -1}]}
+            ),
+            "rnnbench.profiles[0].compile_growth.phases[1].tracing is -1",
+        ),
+        (
+            lambda p: p.update(compiled={"phases": {"code_generation": -10.9}}),
+            "rnnbench.profiles[0].compiled.phases.code_generation is -10.9",
         ),
     ],
 )

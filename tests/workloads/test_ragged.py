@@ -221,7 +221,7 @@ class TestFaults:
     def test_a_mask_that_is_a_step_late(self, tmp_path, monkeypatch):
         real, case = _ragged._behind, ragged(layout="masked")
         bench = Bench(tmp_path)
-        bench._enter(case)
+        bench.enter(case)
         monkeypatch.setattr(_ragged, "_behind", lambda steps, lengths: real(steps, lengths + 1))
         with pytest.raises(Incorrect, match=r"output\["):
             bench.prepare(case)
