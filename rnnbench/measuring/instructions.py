@@ -22,8 +22,7 @@ OLDEST_VALGRIND = (3, 19)
 """The oldest that this was tried with: older ones stop at instructions that they do not know."""
 
 REPEATS = 5
-"""An odd number: what the allocator has to do differs by some tenths of a per cent between calls,
-and the one in the middle by less."""
+"""An odd number, so that there is one in the middle."""
 
 _START_TIMEOUT = 600.0
 _FEATURES = {"AVX512": "avx512f", "AMX": "amx_tile"}
@@ -131,8 +130,8 @@ class Counter(Asked):
     def counted(self, case: Case, *, repeats: int = REPEATS) -> dict[str, Any]:
         """The instructions of a case as a result holds them.
 
-        ``instructions`` is the middle of the ``counts`` of single calls; ``functions`` are those
-        with the most of them.
+        ``instructions`` is the middle of the ``counts`` of single calls, without the allocator's
+        search for room, which ``allocator`` has; ``functions`` are those with the most of them.
         """
         reason = self.unsupported(case)
         if reason is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
@@ -18,7 +19,7 @@ from rnnbench.profiling.callgrind import Callgrind, read_counts
 from rnnbench.worker.blocks import Timed
 from rnnbench.worker.server import Server
 
-__all__ = ["CountServer", "count", "why_not_counted"]
+__all__ = ["CountServer", "count", "searches_for_room", "why_not_counted"]
 
 _SETTLING_CALLS = 2
 """Calls that are watched and not counted: the first translates all code that it meets."""
@@ -26,6 +27,23 @@ _SETTLING_CALLS = 2
 _LEAST_SHARE = 0.001
 """Of a call's instructions, what a function must have to be named: some hundred functions do, and
 one that is missing on one side of a comparison is known to have had less."""
+
+
+_SEARCHES = re.compile(
+    r"(_int_(malloc|free|memalign|realloc)|unlink_chunk|malloc_consolidate|sysmalloc|systrim)"
+    r"\b.* \[libc\b"
+)
+"""What glibc's allocator does behind malloc and free where no list has a piece at hand: it goes
+through pieces, splits and joins them (malloc/malloc.c)."""
+
+
+def searches_for_room(function: str) -> bool:
+    """Whether a function is part of the allocator's search for room.
+
+    How long that is depends on what lay in memory before: it alone made equal calls differ by 0.5 %
+    from one process to another, and without it they differ by thousandths of a per cent.
+    """
+    return _SEARCHES.match(function) is not None
 
 
 def why_not_counted(case: Case, compiler: str) -> str | None:
@@ -81,9 +99,10 @@ class CountServer(Server):
 def count(callgrind: Callgrind, timed: Timed, repeats: int) -> dict[str, Any]:
     """Count some calls by themselves; as a result holds it.
 
-    ``counts``: instructions of each call; ``functions``: of the call in the middle those with
-    0.1 % of them and more, the most first, without what they call. What it takes to begin and to
-    end counting is counted once with nothing in between, and taken off.
+    ``counts``: instructions of each call without the allocator's search for room
+    (`searches_for_room`), which ``allocator`` has of the call in the middle; ``functions``: of that
+    call those with 0.1 % of them and more, the most first, without what they call. What it takes to
+    begin and to end counting is counted once with nothing in between, and taken off.
     """
     with timed.context():
         callgrind.start()
@@ -97,13 +116,17 @@ def count(callgrind: Callgrind, timed: Timed, repeats: int) -> dict[str, Any]:
                 found.append(_once(callgrind, timed.run, timed.prepare()))
         finally:
             callgrind.stop()
+    searches = []
     for counts in found:
         counts.subtract(nothing)
+        searches.append(sum(counts.pop(name) for name in filter(searches_for_room, list(counts))))
     totals = [counts.total() for counts in found]
-    middle = found[sorted(range(repeats), key=totals.__getitem__)[repeats // 2]]
+    at = sorted(range(repeats), key=totals.__getitem__)[repeats // 2]
+    middle = found[at]
     least = _LEAST_SHARE * middle.total()
     return {
         "counts": totals,
+        "allocator": searches[at],
         "functions": [
             {"name": name, "instructions": number}
             for name, number in middle.most_common()

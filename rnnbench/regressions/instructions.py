@@ -111,8 +111,8 @@ def change_between(base: int, new: int, margin: float) -> Change:
     """What became of a count.
 
     Counts of equal code differ by less than ``margin`` or it is too small: there is no interval,
-    since what they differ by is no noise of the machine but the program's own, such as what its
-    allocator has to do.
+    since what they differ by is no noise of the machine but the program's own, such as where its
+    objects lie.
     """
     if abs(new / base - 1) <= margin:
         return "same"

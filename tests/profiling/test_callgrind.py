@@ -1,10 +1,12 @@
 """What Callgrind writes is read as it means it; without Valgrind nothing happens."""
 
+import contextlib
+
 import pytest
 
 from rnnbench.cases import Case
 from rnnbench.profiling.callgrind import Callgrind, read_counts, why_no_requests
-from rnnbench.profiling.instructions import why_not_counted
+from rnnbench.profiling.instructions import count, searches_for_room, why_not_counted
 
 FILE = """\
 # callgrind format
@@ -94,3 +96,62 @@ def test_requests_do_nothing_without_valgrind(tmp_path):
 def test_what_cannot_be_counted_says_why(columns, compiler, reason):
     found = why_not_counted(Case(**columns), compiler)
     assert found is None if reason is None else reason in found
+
+
+@pytest.mark.parametrize(
+    ("function", "searches"),
+    [
+        ("_int_malloc [libc.so.6]", True),
+        ("_int_free'2 [libc-2.31.so]", True),
+        ("unlink_chunk.constprop.0 [libc.so.6]", True),
+        ("malloc_consolidate [libc.so.6]", True),
+        ("malloc [libc.so.6]", False),
+        ("free [libc.so.6]", False),
+        ("_int_malloc [libjemalloc.so.2]", False),
+        ("my_int_free_list [plugin.so]", False),
+    ],
+)
+def test_only_the_search_for_room_is_left_out(function, searches):
+    assert searches_for_room(function) == searches
+
+
+class Recorded:
+    """A Callgrind that writes what it was given, one file for each time that it counts."""
+
+    def __init__(self, folder, files):
+        self.folder, self.files = folder, iter(files)
+
+    def start(self):
+        pass
+
+    stop = zero = toggle = start
+
+    def dump(self):
+        file = self.folder / "counts"
+        file.write_text(next(self.files))
+        return file
+
+
+class Nothing:
+    context = contextlib.nullcontext
+
+    def prepare(self):
+        return None
+
+    def run(self, prepared):
+        return None
+
+
+def test_a_count_is_without_the_search_and_without_what_counting_takes(tmp_path):
+    def file(tanh, search):
+        return f"ob=libc.so.6\nfn=_int_free\n0 {search}\nob=a.so\nfn=tanh\n0 {tanh}\nfn=few\n0 9\n"
+
+    files = [file(10, 0), file(10, 1), *(file(10 + n, 1 + s) for n, s in FOUND)]
+    found = count(Recorded(tmp_path, files), Nothing(), repeats=3)
+    assert found["counts"] == [n for n, _ in FOUND]
+    assert found["allocator"] == 500
+    assert found["functions"] == [{"name": "tanh [a.so]", "instructions": 20_000}]
+    assert not list(tmp_path.iterdir())
+
+
+FOUND = [(30_000, 100), (20_000, 500), (10_000, 9_000)]
