@@ -22,8 +22,8 @@ __all__ = ["OLDEST_VALGRIND", "REPEATS", "Counter", "find_valgrind"]
 OLDEST_VALGRIND = (3, 19)
 """The oldest that this was tried with: older ones stop at instructions that they do not know."""
 
-REPEATS = 5
-"""An odd number, so that there is one in the middle."""
+REPEATS = 3
+"""Calls of one process differ by some hundredths of a per cent, and each costs as long as fifty."""
 
 _START_TIMEOUT = 600.0
 _FEATURES = {"AVX512": "avx512f", "AMX": "amx_tile"}

@@ -21,8 +21,8 @@ from rnnbench.worker.server import Server
 
 __all__ = ["CountServer", "count", "searches_for_room", "why_not_counted"]
 
-_SETTLING_CALLS = 2
-"""Calls that are watched and not counted: the first translates all code that it meets."""
+_SETTLING_CALLS = 1
+"""Calls that are watched and not counted: what is done once is done in it."""
 
 _LEAST_SHARE = 0.001
 """Of a call's instructions, what a function must have to be named: some hundred functions do, and
