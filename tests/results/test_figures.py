@@ -38,12 +38,18 @@ def write(path, *, slow_share):
     return path
 
 
-def test_of_two_speeds_steady_blocks_tell_and_all_blocks_do_not(figures, tmp_path):
-    cases = figures.load(write(tmp_path / "blocks-x.json.gz", slow_share=0.5))
+OF_EACH = "median of its steady blocks"
+OF_BOTH = "**steady blocks of both, less a speed of both**"
+
+
+@pytest.mark.parametrize(("slow_share", "better"), [(0.5, OF_EACH), (0.85, OF_BOTH)])
+def test_of_two_speeds_steady_blocks_tell(figures, tmp_path, slow_share, better):
+    cases = figures.load(write(tmp_path / "blocks-x.json.gz", slow_share=slow_share))
     shares = {name: figures.row(cases, figure) for name, figure in figures.FIGURES.items()}
     found = figures.PLANTED.index(0.05) - len(figures.PLANTED)
-    assert shares["**median of steady blocks**"][found] > 95
-    assert shares["median of all blocks"][found] < shares["**median of steady blocks**"][found]
+    assert shares[OF_BOTH][found] > 95
+    worse = "median of all blocks" if better == OF_EACH else OF_EACH
+    assert shares[worse][found] < shares[better][found]
 
 
 def test_the_table_has_a_row_for_each_figure_of_each_run(figures, tmp_path, monkeypatch, capsys):
@@ -54,3 +60,21 @@ def test_the_table_has_a_row_for_each_figure_of_each_run(figures, tmp_path, monk
     assert head.count("|") == line.count("|") == 8
     assert [row.split(" | ")[0].strip("| ") for row in rows] == list(figures.FIGURES)
     assert all(row.split(" | ")[1] == "one" for row in rows)
+
+
+def test_scattered_processes_are_drawn_and_the_chosen_factor_comes_back(monkeypatch, capsys):
+    from rnnbench import steady
+
+    monkeypatch.syspath_prepend(str(FOLDER))
+    monkeypatch.delitem(sys.modules, "scatter", raising=False)
+    import scatter
+
+    chosen = steady._CLEAR
+    monkeypatch.setattr(scatter, "TRIALS", 60)
+    monkeypatch.setattr(scatter, "PAIRS", (8,))
+    monkeypatch.setattr(scatter, "SCATTERS", ((0.1, 0.0),))
+    scatter.main()
+    *_, row = capsys.readouterr().out.splitlines()
+    none, always, *_, kept = (float(cell) for cell in row.strip("| ").split(" | ")[3:])
+    assert always < 92 < min(none, kept)
+    assert steady._CLEAR == chosen == scatter.FACTORS[-1]
