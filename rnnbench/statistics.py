@@ -18,7 +18,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from rnnbench.steady import lower_quartile, process_figure, side_figures
+from rnnbench.steady import lower_quartile, own_figures, process_figure, side_figures
 
 __all__ = [
     "Blocks",
@@ -32,6 +32,7 @@ __all__ = [
     "estimate_processes",
     "estimate_quantile",
     "middle_interval",
+    "own_figures",
     "process_figure",
     "side_figures",
     "side_interval",
@@ -178,7 +179,7 @@ def compare_blocks(
         if took_turns:
             x, y = side_figures(base_logs, new_logs, sessions)
         else:
-            x, y = (np.array([process_figure(p) for p in side]) for side in (base_logs, new_logs))
+            x, y = own_figures(base_logs, new_logs)
         value, interval = _shift(_by_session(x, y, sessions), level)
     low, high = (math.exp(interval[0]), math.exp(interval[1])) if interval else (None, None)
     return Comparison(

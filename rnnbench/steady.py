@@ -14,11 +14,11 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["LOWER_QUARTILE", "lower_quartile", "process_figure", "side_figures"]
+__all__ = ["lower_quartile", "own_figures", "process_figure", "side_figures"]
 
 _Floats: TypeAlias = NDArray[np.float64]
 
-LOWER_QUARTILE = 0.25
+_LOWER_QUARTILE = 0.25
 """Of a side's processes: about one in six is slow for its whole life."""
 
 _STEADY = math.log1p(0.05)
@@ -39,6 +39,19 @@ def process_figure(logs: _Floats) -> float:
     """
     ordered = np.sort(logs)
     return _middle(ordered[: int(np.searchsorted(ordered, _limit(ordered), side="right"))])
+
+
+def own_figures(base: Sequence[_Floats], new: Sequence[_Floats]) -> tuple[_Floats, _Floats]:
+    """Return what the processes of two sides count as, each by itself: see `process_figure`.
+
+    Of two processes of one number only as many blocks are used as both have.
+    """
+
+    def of(side: Sequence[_Floats], other: Sequence[_Floats]) -> _Floats:
+        taken = [p[: len(q)] for p, q in zip(side, other, strict=False)]
+        return np.array([process_figure(logs) for logs in (*taken, *side[len(taken) :])])
+
+    return of(base, new), of(new, base)
 
 
 def side_figures(
@@ -81,7 +94,7 @@ def side_figures(
 def lower_quartile(values: _Floats) -> float:
     """Return the quartile that `numpy.quantile` does, which takes ten times as long for so few."""
     ordered = np.sort(values)
-    position = LOWER_QUARTILE * (len(values) - 1)
+    position = _LOWER_QUARTILE * (len(values) - 1)
     below = int(position)
     above = min(below + 1, len(values) - 1)
     return float(ordered[below] + (position - below) * (ordered[above] - ordered[below]))

@@ -139,6 +139,6 @@ def test_sides_are_alike_and_a_pair_keeps_its_ratio(logs, level, change) -> None
     assert x.tolist() == other_x.tolist() and y.tolist() == other_y.tolist()
     alone = [side_figures([base], [new]) for base, new in zip(*logs)]
     assert y - x == pytest.approx([(b - a)[0] for a, b in alone], abs=1e-9)
-    moved_x, moved_y = side_figures([p + level for p in logs[0]], [p + level for p in logs[0]])
-    still_x, still_y = side_figures(list(logs[0]), list(logs[0]))
-    assert moved_y - moved_x == pytest.approx(still_y - still_x, abs=1e-9)
+    moved = ([p + level for p in logs[0]], [p + level + change for p in logs[1]])
+    moved_x, moved_y = side_figures(*moved)
+    assert moved_y - moved_x == pytest.approx(y - x + change, abs=1e-9)

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnnbench.regressions.noise import AGAIN, SAME
-from rnnbench.statistics import process_figure, side_figures, side_interval, verdict_of
+from rnnbench.statistics import own_figures, side_figures, side_interval, verdict_of
 
 Floats: TypeAlias = NDArray[np.float64]
 Figures: TypeAlias = Callable[[Sequence[Floats], Sequence[Floats]], tuple[Floats, Floats]]
@@ -48,7 +48,7 @@ def by_itself(figure: Callable[[Floats], float]) -> Figures:
 FIGURES: dict[str, Figures] = {
     "median of all blocks": by_itself(lambda blocks: float(np.median(blocks))),
     "block a quarter up": by_itself(quarter),
-    "median of its steady blocks": by_itself(process_figure),
+    "median of its steady blocks": own_figures,
     "**steady blocks of both, less a speed of both**": side_figures,
 }
 

@@ -14,7 +14,7 @@ import math
 import numpy as np
 
 from rnnbench import steady
-from rnnbench.statistics import process_figure, side_figures, side_interval
+from rnnbench.statistics import own_figures, side_figures, side_interval
 
 SEED = 1
 TRIALS = 1500
@@ -44,10 +44,10 @@ def main() -> None:
                     for _ in "ab"
                 ]
                 blocks = [[np.array([log]) for log in side] for side in sides]
-                found = [[np.array([process_figure(p) for p in side]) for side in blocks]]
+                found = [own_figures(*blocks)]
                 for factor in FACTORS:
                     steady._CLEAR = factor
-                    found.append(list(side_figures(*blocks)))
+                    found.append(side_figures(*blocks))
                 counts += [holds(*figures) for figures in found]
             steady._CLEAR = chosen
             cells = " | ".join(f"{100 * count / TRIALS:.1f}" for count in counts)

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from rnnbench.statistics import (
     compare_blocks,
-    process_figure,
+    own_figures,
     side_interval,
     student_t_quantile,
     verdict_of,
@@ -97,7 +97,7 @@ def all_blocks(x: Floats, y: Floats) -> Answer:
 
 def own_steady(x: Floats, y: Floats) -> Answer:
     """The chosen test on the steady blocks of each process by itself."""
-    return _sides_of(*(np.array([process_figure(p) for p in side]) for side in (x, y)))
+    return _sides_of(*own_figures(list(x), list(y)))
 
 
 def quarter_block(x: Floats, y: Floats) -> Answer:

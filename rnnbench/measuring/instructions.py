@@ -23,7 +23,7 @@ OLDEST_VALGRIND = (3, 19)
 """The oldest that this was tried with: older ones stop at instructions that they do not know."""
 
 REPEATS = 3
-"""Calls of one process differ by some hundredths of a per cent, and each costs as long as fifty."""
+"""Calls of one process differ by some hundredths of a per cent."""
 
 _START_TIMEOUT = 600.0
 _FEATURES = {"AVX512": "avx512f", "AMX": "amx_tile"}
@@ -68,7 +68,7 @@ def find_valgrind() -> tuple[str, str]:
 class Counter(Asked):
     """A worker under Valgrind, whose long start is paid once, and one without that goes ahead.
 
-    What must come of a case is computed by the second, fifty times as fast, and read by the first.
+    What must come of a case is computed by the second, many times as fast, and read by the first.
 
     Every question raises `CaseProblem` where a case cannot be counted, and `WorkerLost` where the
     process is gone.

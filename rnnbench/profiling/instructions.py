@@ -41,7 +41,7 @@ def searches_for_room(function: str) -> bool:
     """Whether a function is part of the allocator's search for room.
 
     How long that is depends on what lay in memory before: it alone made equal calls differ by 0.5 %
-    from one process to another, and without it they differ by thousandths of a per cent.
+    from one process to another, and without it they differ by hundredths of a per cent.
     """
     return _SEARCHES.match(function) is not None
 

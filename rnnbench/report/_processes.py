@@ -16,7 +16,7 @@ from rnnbench.report.ratios import Pairing, Ratio, pairing_apart, with_nodes
 from rnnbench.results import MEASURED, Results
 from rnnbench.statistics import (
     middle_interval,
-    process_figure,
+    own_figures,
     side_figures,
     side_interval,
     verdict_of,
@@ -202,7 +202,7 @@ def ratios_of(
                 sessions = run.sessions_of(left)
                 took_turns = pairings[index] == "took turns"
         first, second = ([np.log(times) for times in side.values()] for side in (left, right))
-        x, y = side_figures(first, second, sessions) if took_turns else _own_figures(first, second)
+        x, y = side_figures(first, second, sessions) if took_turns else own_figures(first, second)
         bounds[index] = (side_interval(x, y, level, sessions), min(len(x), len(y)))
     for index, shift, found in zip(together, shifts, middles(shifts, level), strict=True):
         bounds[index] = (found, len(shift))
@@ -223,18 +223,6 @@ def ratios_of(
             )
         )
     return ratios
-
-
-def _own_figures(base: Sequence[Floats], new: Sequence[Floats]) -> tuple[Floats, Floats]:
-    """Figure of each process by itself; of two of one number only as many blocks as both have."""
-    sides: tuple[list[float], list[float]] = ([], [])
-    for index in range(max(len(base), len(new))):
-        both = [side[index] for side in (base, new) if index < len(side)]
-        common = min(map(len, both))
-        for found, side in zip(sides, (base, new), strict=True):
-            if index < len(side):
-                found.append(process_figure(side[index][:common]))
-    return np.array(sides[0]), np.array(sides[1])
 
 
 def _quantiles(results: Results, quantile: float) -> list[ByProcess]:
