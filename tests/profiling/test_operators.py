@@ -108,12 +108,12 @@ class TestParts:
             hidden_size=hidden_size,
         )
         timed, _, clock = prepared(case)
-        # Of several, because what comes between the clock and the profiler's start, such as another
-        # process on this core, belongs to neither.
-        tries = [
-            operators_of(case, middle_recording(case, timed, clock, 3), [1.0]) for _ in range(5)
-        ]
-        found = min(tries, key=lambda one: abs(sum(one["parts"].values()) / one["seconds"] - 1))
+        # Again where it fails, because what comes between the clock and the profiler's start, such
+        # as another process on this core, belongs to neither.
+        for _ in range(5):
+            found = operators_of(case, middle_recording(case, timed, clock, 3), [1.0])
+            if sum(found["parts"].values()) == pytest.approx(found["seconds"], rel=0.01):
+                break
         assert list(found["parts"]) == list(PARTS)
         assert sum(found["parts"].values()) == pytest.approx(found["seconds"], rel=0.01)
         of_operators = sum(row["own"] for row in found["operators"])
