@@ -143,7 +143,11 @@ class TestFiles:
         assert load(path)["run"].tolist() == ["made"] * 3
 
     @pytest.mark.parametrize(
-        "data", [gzip.compress(b"{}" * 99)[:20], b"\x1f\x8bxxxx", b"\x1f\x8b" + b"x" * 99]
+        "data",
+        [gzip.compress(b"{}" * 99)[:20], b"\x1f\x8bxxxx", b"\x1f\x8b" + b"x" * 99],
+        # A name of its own each: what gzip writes holds the time, and all of pytest-xdist's
+        # processes must find the same tests.
+        ids=["cut", "no header", "no stream"],
     )
     def test_compressed_ones_that_are_broken_are_refused(self, tmp_path, data):
         path = tmp_path / "made.json.gz"
