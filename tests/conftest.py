@@ -74,6 +74,11 @@ class Finished:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files with slow tests first, so that no core waits for one of them at the end."""
+    if not os.environ.get("RNNBENCH_MINUTES"):
+        skip = pytest.mark.skip(reason="takes minutes: set RNNBENCH_MINUTES=1 to run it")
+        for item in items:
+            if item.get_closest_marker("minutes"):
+                item.add_marker(skip)
     slow = {
         item.path
         for item in items
@@ -217,6 +222,16 @@ def python_with(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str
         return finished([sys.executable, "-c", script, *arguments], tmp_path, variables)
 
     return run
+
+
+@pytest.fixture
+def unwatched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes that the test starts run without coverage, which takes a third of their time.
+
+    For tests of what stands around a run; tests of the run itself count the lines that it reaches.
+    """
+    for name in ("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START"):
+        monkeypatch.delenv(name, raising=False)
 
 
 def _workers() -> dict[int, str]:

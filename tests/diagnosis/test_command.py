@@ -100,6 +100,7 @@ class TestProfile:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("unwatched")
 def test_a_compiled_loop_from_the_command_to_its_plot(run):
     """All that is asked about compilation alone, by real compilations."""
     status, out, err = run(

@@ -150,14 +150,24 @@ def test_eager_implementation_is_right_for_one_of_everything(name):
     assert len(check(or_skip(case))) == 2
 
 
+LSTM = ("lstm", {"initial_state": "zero"})
+GRU = ("gru", {"bias": False, "dtype": "autocast_bfloat16"})
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", COMPILED)
 @pytest.mark.parametrize(
-    ("cell", "options"),
+    ("name", "cell", "options"),
     [
-        ("rnn_tanh", {}),
-        ("lstm", {"initial_state": "zero"}),
-        ("gru", {"bias": False, "dtype": "autocast_bfloat16"}),
+        *((name, "rnn_tanh", {}) for name in COMPILED),
+        # Their formulas are compiled one way each day, and in all ways where there is time.
+        ("compiled_cell", *LSTM),
+        ("aot_inductor", *GRU),
+        *(
+            pytest.param(name, *cell, marks=pytest.mark.minutes)
+            for name in COMPILED
+            for cell in (LSTM, GRU)
+            if (name, cell[0]) not in (("compiled_cell", "lstm"), ("aot_inductor", "gru"))
+        ),
     ],
 )
 def test_compiled_implementation_is_right_or_its_compiler_refuses(

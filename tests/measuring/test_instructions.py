@@ -50,6 +50,7 @@ class TestFinding:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("unwatched")
 @pytest.mark.skipif(shutil.which("valgrind") is None, reason="there is no Valgrind here")
 def test_counts_repeat_and_grow_with_the_work(tmp_path):
     """One start for all: 1 % more steps are 1 % more instructions, and equal calls are equal."""
@@ -89,6 +90,7 @@ class TestSuites:
         assert "Traceback" not in done.said and not done.json.exists()
 
     @pytest.mark.slow
+    @pytest.mark.usefixtures("unwatched")
     @pytest.mark.skipif(shutil.which("valgrind") is None, reason="there is no Valgrind here")
     def test_counts_stand_beside_the_times(self, suite):
         done = suite(

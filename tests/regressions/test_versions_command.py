@@ -52,6 +52,7 @@ def run(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("unwatched")
 def test_two_environments_give_one_run_a_file_for_each_and_a_report(run, tmp_path):
     done = run(*PYTHONS, *TINY_ARGUMENTS, "--output", "out")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -76,7 +77,10 @@ def test_two_environments_give_one_run_a_file_for_each_and_a_report(run, tmp_pat
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["environments", "plug-ins"])
+@pytest.mark.usefixtures("unwatched")
+@pytest.mark.parametrize(
+    "kind", ["environments", pytest.param("plug-ins", marks=pytest.mark.minutes)]
+)
 def test_in_stages_what_is_inconclusive_is_measured_again(run, tmp_path, kind):
     tiny = [*TINY_ARGUMENTS, "--replicates=2", "--seconds=0.4", "--stages=2", "--output=out"]
     given = PYTHONS
@@ -117,6 +121,7 @@ def test_in_stages_what_is_inconclusive_is_measured_again(run, tmp_path, kind):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("unwatched")
 def test_two_states_of_a_plugin_are_compared_on_one_pytorch(run, tmp_path):
     for name, more in (("old", "pass"), ("new", "torch.sigmoid(h)")):
         (tmp_path / f"{name}.py").write_text(CELL.format(more=more))
@@ -135,7 +140,10 @@ def test_two_states_of_a_plugin_are_compared_on_one_pytorch(run, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.usefixtures("unwatched")
+@pytest.mark.parametrize(
+    "number", [pytest.param(signal.SIGINT, marks=pytest.mark.minutes), signal.SIGKILL]
+)
 def test_ended_in_the_middle_it_leaves_no_process_and_goes_on(run, tmp_path, number):
     arguments = [*PYTHONS, *TINY_ARGUMENTS, "--batch=2,3,4", "--seconds=0.4", "--output=out"]
     log = tmp_path / "log"
