@@ -12,6 +12,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import accumulate, chain
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -251,7 +252,7 @@ class Results:
             return frozenset()
         return frozenset(run.sessions_of(block.replicate for block in samples.blocks) or ())
 
-    @property
+    @cached_property
     def measured(self) -> pd.DataFrame:
         """The rows that have a time."""
         return self.frame[self.frame["status"] == MEASURED]

@@ -24,6 +24,9 @@ _LONGER = 3.0
 _FOREVER_MINUTES = 60 * 24 * 365
 _QUERY_SECONDS = 60.0
 
+_PING_SECONDS = 15.0
+"""How long the controller may take to answer. Commands without one try again for minutes."""
+
 _LONGEST_ARRAY = 1000
 """Jobs of an array: Slurm's own default takes no more."""
 
@@ -85,7 +88,7 @@ def make_submitter(folder: Folder) -> Submitter:
     """The submitter that a fleet's plan asks for.
 
     Raises:
-        UserError: submitit or Slurm is missing.
+        UserError: submitit or Slurm is missing, or Slurm does not answer.
     """
     _require_submitit()
     if folder.plan.executor == "slurm":
@@ -170,6 +173,12 @@ class SlurmSubmitter:
                 "there is no Slurm here: sbatch is not found; run the fleet where jobs are "
                 "submitted, or leave out --slurm and --on to measure on this machine"
             )
+        silent = _why_silent()
+        if silent is not None:
+            raise UserError(
+                f"Slurm does not answer (scontrol ping: {silent}); mend that first, or begin a "
+                "fleet with --local, whose shards run one after the other on this machine"
+            )
         self._folder = folder
 
     def submit(self, kind: KindOfNode, numbers: Sequence[int], cost: float) -> list[str]:
@@ -250,6 +259,27 @@ def slurm_parameters(asked: Mapping[str, str], minutes: int) -> dict[str, Any]:
         else:
             others[key] = value
     return {**parameters, "additional_parameters": others}
+
+
+def _why_silent() -> str | None:
+    """Why Slurm's controller does not answer; None where it does, or where it cannot be asked."""
+    try:
+        done = subprocess.run(
+            ["scontrol", "ping"], capture_output=True, timeout=_PING_SECONDS, check=False
+        )
+    except FileNotFoundError:
+        return None
+    except subprocess.TimeoutExpired as late:
+        return _complaint(late.stderr or b"") or f"no answer within {_PING_SECONDS:g} s"
+    if b"is UP" in done.stdout:
+        return None
+    return _complaint(done.stderr or done.stdout) or f"exit status {done.returncode}"
+
+
+def _complaint(said: bytes) -> str:
+    """The first line of a command's errors, without its name."""
+    lines = [line.strip() for line in said.decode(errors="replace").splitlines() if line.strip()]
+    return lines[0].removeprefix("scontrol: ").removeprefix("error: ") if lines else ""
 
 
 def _is_known(job: Any) -> bool:

@@ -1,11 +1,13 @@
 """The command: bad input is one sentence, and options are what Slurm is asked for."""
 
+import os
 import shutil
 
 import pytest
 
 from rnnbench.cli import main
 from rnnbench.errors import UserError
+from rnnbench.fleet import submitting
 from rnnbench.fleet.folder import Folder, KindOfNode, Plan, ShardPlan
 from rnnbench.fleet.planning import choose_executor, kinds_of
 from rnnbench.fleet.submitting import slurm_parameters
@@ -29,6 +31,28 @@ class TestRefused:
         monkeypatch.setattr(shutil, "which", lambda *_, **__: None)
         said = refused(capsys, "quick", "--output", tmp_path / "out", "--slurm", "partition=gpu")
         assert "there is no Slurm here: sbatch is not found" in said
+        assert not (tmp_path / "out").exists()
+
+    @pytest.mark.parametrize(
+        ("ping", "why"),
+        [
+            ("echo 'scontrol: error: no such file' >&2; exit 1", "no such file"),
+            ("echo 'Slurmctld(primary) at a is DOWN'", "Slurmctld(primary) at a is DOWN"),
+            ("exec sleep 30", "no answer within 0.5 s"),
+            ("echo 'scontrol: error: retrying' >&2; exec sleep 30", "retrying"),
+        ],
+    )
+    def test_a_slurm_that_does_not_answer(self, capsys, tmp_path, monkeypatch, ping, why):
+        pytest.importorskip("submitit")
+        for name in ("sbatch", "srun", "scontrol"):
+            command = tmp_path / name
+            command.write_text(f"#!/bin/sh\n{ping if name == 'scontrol' else 'exit 1'}\n")
+            command.chmod(0o755)
+        monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+        monkeypatch.setattr(submitting, "_PING_SECONDS", 0.5)
+        said = refused(capsys, "quick", "--output", tmp_path / "out")
+        assert f"Slurm does not answer (scontrol ping: {why})" in said
+        assert "begin a fleet with --local" in said
         assert not (tmp_path / "out").exists()
 
     def test_a_folder_that_holds_no_fleet(self, capsys, tmp_path):
