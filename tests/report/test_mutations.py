@@ -34,9 +34,8 @@ from tests.report.test_writer import snapshot
 
 BASE = base_document()
 WANTED = os.environ.get("RNNBENCH_MUTATIONS")
-_DRAWN = (
-    6 if WANTED else 4
-)  # one in so many of those that are reported has its pictures, and is written
+# One in so many of those that are reported has its pictures, and is written.
+_DRAWN = 6 if WANTED else 4
 _FILE = re.compile(r"(index|cases)\.\w+|(tables|plots)/[a-z0-9_]+\.(csv|md|svg|png)")
 _CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
