@@ -12,7 +12,7 @@ from rnnbench.report._verdict_fastest import Names
 from rnnbench.report._words import count, counted, name, ratio, seconds_range, share_of, size
 from rnnbench.report.crossover import AXES, crossovers
 from rnnbench.report.economics import economics
-from rnnbench.report.speedups import FASTEST, devices, speedups
+from rnnbench.report.speedups import FASTEST, devices, speedups, speedups_of
 from rnnbench.results import Results
 
 __all__ = ["compilation", "gpu"]
@@ -33,7 +33,8 @@ def gpu(results: Results) -> list[str]:
     names = Names(results)
     found = []
     for kind in others[:_DEVICES]:
-        pairs = speedups(results, base, kind)
+        alone = base == "cpu" and len(others) == 1
+        pairs = speedups_of(results) if alone else speedups(results, base, kind)
         best = pairs[pairs["implementation"] == FASTEST]
         if best.empty:
             found.append(

@@ -10,6 +10,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal, TypeAlias
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,7 @@ from rnnbench.report._processes import Figures, Floats, figures_of, paired_matri
 from rnnbench.report._records import DTYPES, frame_of
 from rnnbench.report.groups import CASE_NAMES
 from rnnbench.report.ratios import Pairing
-from rnnbench.report.speedups import FASTEST, SIDES, devices, speedups
+from rnnbench.report.speedups import FASTEST, SIDES, devices, speedups, speedups_of
 from rnnbench.results import Results
 from rnnbench.statistics import middle_interval
 
@@ -29,6 +30,7 @@ __all__ = [
     "Crossing",
     "crossing_along",
     "crossovers",
+    "crossovers_of",
     "devices",
     "speedups",
 ]
@@ -63,6 +65,17 @@ class _Bounds:
     value: Floats
     low: Floats
     high: Floats
+
+
+_KNOWN: WeakKeyDictionary[Results, dict[str, pd.DataFrame]] = WeakKeyDictionary()
+
+
+def crossovers_of(results: Results, axis: str) -> pd.DataFrame:
+    """`crossovers` with its defaults, computed once while the results live: only to be read."""
+    known = _KNOWN.setdefault(results, {})
+    if axis not in known:
+        known[axis] = crossovers(results, axis, speedups_of(results))
+    return known[axis]
 
 
 def crossovers(

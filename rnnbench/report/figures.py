@@ -9,7 +9,7 @@ import pandas as pd
 
 from rnnbench.report import plots
 from rnnbench.report.content import Picture
-from rnnbench.report.crossover import FASTEST, crossovers
+from rnnbench.report.crossover import FASTEST, crossovers_of
 from rnnbench.report.economics import economics
 from rnnbench.report.groups import groups
 from rnnbench.report.plots import words
@@ -140,8 +140,8 @@ def _time(source: Source, axis: str) -> Picture | None:
 def _devices(source: Source, axis: str) -> Picture | None:
     if source.rows.frame["device"].nunique() < 2:
         return None
-    pairs = source.pairs[source.pairs["implementation"] != FASTEST]
-    crossings = crossovers(source.results, axis, pairs)
+    crossings = crossovers_of(source.results, axis)
+    crossings = crossings[crossings["implementation"] != FASTEST]
     crossing = crossings[crossings["state"] == "crosses"]
     found = devices_along(
         source.rows, axis, {row for rows in crossing["rows_new"].tolist() for row in rows}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import pandas as pd
 
@@ -12,7 +13,7 @@ from rnnbench.report._records import DTYPES, dtypes_of, frame_of
 from rnnbench.report.groups import CASE_NAMES
 from rnnbench.results import Results
 
-__all__ = ["FASTEST", "SIDES", "devices", "speedups"]
+__all__ = ["FASTEST", "SIDES", "devices", "speedups", "speedups_of"]
 
 FASTEST = "fastest"
 """Implementation of the rows that compare the fastest of one device with the fastest of another."""
@@ -22,6 +23,16 @@ SIDES = ("run", "environment", "device", "implementation", "threads")
 
 _SHARED = tuple(name for name in CASE_NAMES if name not in ("device", "environment"))
 _SHAPES = tuple(name for name in _SHARED if name not in ("implementation", "threads"))
+
+
+_KNOWN: WeakKeyDictionary[Results, pd.DataFrame] = WeakKeyDictionary()
+
+
+def speedups_of(results: Results) -> pd.DataFrame:
+    """`speedups` with its defaults, computed once as long as the results live: only to be read."""
+    if results not in _KNOWN:
+        _KNOWN[results] = speedups(results)
+    return _KNOWN[results]
 
 
 def devices(results: Results) -> tuple[str, ...]:

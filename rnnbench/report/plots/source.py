@@ -11,7 +11,7 @@ import pandas as pd
 from rnnbench.report._processes import ratios_of
 from rnnbench.report.groups import groups
 from rnnbench.report.plots.slices import Rows
-from rnnbench.report.speedups import speedups
+from rnnbench.report.speedups import speedups_of
 from rnnbench.results import Results
 
 __all__ = ["Source"]
@@ -30,7 +30,7 @@ class Source:
 
     @cached_property
     def pairs(self) -> pd.DataFrame:
-        return speedups(self.results)
+        return speedups_of(self.results)
 
     def frame(self, places: Sequence[int]) -> pd.DataFrame:
         return self.rows.frame.iloc[list(places)]

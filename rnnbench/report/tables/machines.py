@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
-from weakref import WeakKeyDictionary
-
-import pandas as pd
 
 from rnnbench.numbers import column_unit, format_ratio, format_share
 from rnnbench.report.content import Cell, Table
-from rnnbench.report.crossover import AXES, STATES, crossovers
+from rnnbench.report.crossover import AXES, STATES, crossovers_of
 from rnnbench.report.groups import CASE_NAMES
-from rnnbench.report.speedups import FASTEST, speedups
+from rnnbench.report.speedups import FASTEST, speedups_of
 from rnnbench.report.tables._columns import (
     HEADINGS,
     Column,
@@ -36,15 +33,12 @@ __all__ = ["crossover", "devices"]
 _TRANSFER = "Inputs lie on the device that computes: no transfer is in these times."
 
 
-_SPEEDUPS: WeakKeyDictionary[Results, pd.DataFrame] = WeakKeyDictionary()
-
-
 def devices(results: Results) -> Table | None:
     """Each case on one device and on another; None where nothing was measured on two.
 
     ``data``: what `rnnbench.report.speedups.speedups` returns, in the order of the rows.
     """
-    frame = _speedups(results)
+    frame = speedups_of(results)
     if frame.empty:
         return None
     values = values_of(frame)
@@ -96,8 +90,9 @@ def crossover(results: Results) -> Table | None:
 
     ``data``: what `rnnbench.report.crossover.crossovers` returns, the axes one after the other.
     """
-    pairs = _speedups(results)
-    frame = joined_axes(crossovers(results, axis, pairs) for axis in AXES) if len(pairs) else None
+    if speedups_of(results).empty:
+        return None
+    frame = joined_axes(crossovers_of(results, axis) for axis in AXES)
     if frame is None:
         return None
     values = values_of(frame)
@@ -128,13 +123,6 @@ def crossover(results: Results) -> Table | None:
     ]
     data = frame.iloc[rows].reset_index(drop=True)
     return assemble("crossover", "Where the other device becomes faster", sentences, columns, data)
-
-
-def _speedups(results: Results) -> pd.DataFrame:
-    """The speed-ups, computed once for both tables."""
-    if results not in _SPEEDUPS:
-        _SPEEDUPS[results] = speedups(results)
-    return _SPEEDUPS[results]
 
 
 def _varied(values: Values, rows: Sequence[int]) -> list[str]:
