@@ -70,9 +70,11 @@ def main() -> int:
     for record in records:
         if record["type"] in ("finished", "block"):
             case = Case.from_columns(record["case"])
-            again += record["type"] == "block" and case in finished
-            blocks += record["type"] == "block"
-            finished[case] += record["type"] == "finished"
+            if record["type"] == "finished":
+                finished[case] += 1
+            else:
+                blocks += 1
+                again += case in finished
     document = json.loads(json_file.read_text())
     cases = [
         Case.from_columns(entry["extra_info"]["rnnbench"]["case"])
