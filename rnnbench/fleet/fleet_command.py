@@ -194,6 +194,10 @@ def fleet(
         )
         _print_plan(folder)
     try:
+        if resume is None and folder.plan.executor == "slurm":
+            from rnnbench.fleet.submitting import require_answer
+
+            require_answer()
         _look_after(folder, leave=submit_only)
     except UserError:
         if resume is None:

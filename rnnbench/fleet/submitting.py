@@ -15,7 +15,14 @@ from rnnbench.errors import UserError
 from rnnbench.fleet.folder import Folder, KindOfNode
 from rnnbench.fleet.job import run_shard
 
-__all__ = ["LocalSubmitter", "ShardJob", "SlurmSubmitter", "Submitter", "make_submitter"]
+__all__ = [
+    "LocalSubmitter",
+    "ShardJob",
+    "SlurmSubmitter",
+    "Submitter",
+    "make_submitter",
+    "require_answer",
+]
 
 _LEAST_MINUTES = 30
 _LONGER = 3.0
@@ -88,7 +95,7 @@ def make_submitter(folder: Folder) -> Submitter:
     """The submitter that a fleet's plan asks for.
 
     Raises:
-        UserError: submitit or Slurm is missing, or Slurm does not answer.
+        UserError: submitit or Slurm is missing.
     """
     _require_submitit()
     if folder.plan.executor == "slurm":
@@ -173,12 +180,6 @@ class SlurmSubmitter:
                 "there is no Slurm here: sbatch is not found; run the fleet where jobs are "
                 "submitted, or leave out --slurm and --on to measure on this machine"
             )
-        silent = _why_silent()
-        if silent is not None:
-            raise UserError(
-                f"Slurm does not answer (scontrol ping: {silent}); mend that first, or begin a "
-                "fleet with --local, whose shards run one after the other on this machine"
-            )
         self._folder = folder
 
     def submit(self, kind: KindOfNode, numbers: Sequence[int], cost: float) -> list[str]:
@@ -259,6 +260,20 @@ def slurm_parameters(asked: Mapping[str, str], minutes: int) -> dict[str, Any]:
         else:
             others[key] = value
     return {**parameters, "additional_parameters": others}
+
+
+def require_answer() -> None:
+    """Refuse to begin a fleet on a Slurm that is not there; one that was begun waits for its own.
+
+    Raises:
+        UserError: Slurm's controller does not answer.
+    """
+    silent = _why_silent()
+    if silent is not None:
+        raise UserError(
+            f"Slurm does not answer (scontrol ping: {silent}); mend that first, or begin a fleet "
+            "with --local, whose shards run one after the other on this machine"
+        )
 
 
 def _why_silent() -> str | None:

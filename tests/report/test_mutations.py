@@ -128,10 +128,14 @@ def trial(tmp_path, monkeypatch):
         # A mutation that is read must not end in NaN by the way either.
         warnings.simplefilter("error", RuntimeWarning)
         trial = Trial(tmp_path, drawn)
+        if not WANTED:
+            # In a few of a hundred a hostile text is on the page: too rare for those of every day.
+            whole = as_bytes(BASE, None)
+            named = whole.replace(b'"compiled_loop"', f'"<b {MARK}>"'.encode())
+            assert named != whole
+            trial(named)
         yield trial
-    # A hostile text is in a few of a hundred: too rare to be asked of as few as those of every day.
-    few = sum(trial.counts[kind] for kind in ("refused", "reported")) < 1000
-    assert all(n > 0 for kind, n in trial.counts.items() if not (few and kind == "hostile"))
+    assert min(trial.counts.values()) > 0, trial.counts
     print(f"\nmutations: {trial.counts}")  # noqa: T201
 
 

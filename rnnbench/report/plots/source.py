@@ -11,7 +11,6 @@ import pandas as pd
 from rnnbench.report._processes import ratios_of
 from rnnbench.report.groups import groups
 from rnnbench.report.plots.slices import Rows
-from rnnbench.report.speedups import speedups_of
 from rnnbench.results import Results
 
 __all__ = ["Source"]
@@ -27,10 +26,6 @@ class Source:
     @cached_property
     def rows(self) -> Rows:
         return Rows(self.results.measured)
-
-    @cached_property
-    def pairs(self) -> pd.DataFrame:
-        return speedups_of(self.results)
 
     def frame(self, places: Sequence[int]) -> pd.DataFrame:
         return self.rows.frame.iloc[list(places)]
