@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from rnnbench import implementations
-from rnnbench.cases import Case
+from rnnbench.cases import Case, builtin_implementations
 from rnnbench.cores import usable_cores
 from rnnbench.implementations import Implementation
 from rnnbench.worker import compilation
@@ -24,7 +24,6 @@ from rnnbench.worker.blocks import Block, Timed, calibrate, run_block
 from rnnbench.worker.clocks import Clock, clock_for
 from rnnbench.worker.expected import Expected, expected_of
 from rnnbench.worker.masks import fix_masks
-from rnnbench.worker.memory import peak_bytes
 from rnnbench.worker.planted import Slowed
 from rnnbench.worker.ran import what_ran
 from rnnbench.worker.verification import Incorrect, verify, verify_step
@@ -39,7 +38,8 @@ _VERIFIED_LEARNING_RATE = 0.1
 
 _SETTLING_CALLS = 2
 """Calls after the first, before results are verified: TorchScript watches two calls and specialises
-in the third, and what is verified must be the program that is timed."""
+in the third, and what is verified must be the program that is timed. Only the eager implementations
+that come with rnnbench are known to be the same program in every call."""
 
 _MOST_PADDING = 4096
 """Floats of a tensor that is never read, of random size, before each layer's weights. Where tensors
@@ -68,9 +68,15 @@ class _Built:
     warm_cache: bool
     build_seconds: float
     before: compilation.Graphs
+    settles: bool
     first_calls: dict[str, float] = field(default_factory=dict)
     graphs: compilation.Graphs | None = None
     verified: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def settling_calls(self) -> int:
+        """How many calls come between the first and what is verified."""
+        return _SETTLING_CALLS if self.settles else 0
 
 
 class Bench:
@@ -136,10 +142,11 @@ class Bench:
         if self._planted:
             timed = Slowed(timed, self._planted)
         self._timed[case] = timed
-        # Always: TorchScript specialises itself anew in the first calls of the very pass, which a
-        # replicate that is told its iterations would otherwise make in its first timed block.
-        settled = calibrate(timed, clock, setting.workload.resolutions)
-        iterations = settled if iterations is None else iterations
+        # TorchScript specialises itself anew in the first calls of the very pass, which a replicate
+        # that is told its iterations would otherwise make in its first timed block.
+        if iterations is None or built.settles:
+            settled = calibrate(timed, clock, setting.workload.resolutions)
+            iterations = settled if iterations is None else iterations
         self.is_compiling = False
         return {
             "verification": verification,
@@ -157,12 +164,11 @@ class Bench:
         return self._profiled[case], model, self._clock(case)
 
     def describe(self, case: Case) -> dict[str, Any]:
-        """What runs when this case is timed, and the memory it takes, from two profiled calls."""
+        """What runs when this case is timed, and the memory it takes, from a profiled call."""
         torch.set_num_threads(case.threads)
         built = self._settings[case.setting].built[case.implementation]
         timed, clock = self._profiled[case], self._clock(case)
-        ran = what_ran(case, timed, clock, built.graphs, built.compiler)
-        return {**ran, "peak_bytes": peak_bytes(case, timed, clock)}
+        return what_ran(case, timed, clock, built.graphs, built.compiler)
 
     def block(self, case: Case, seconds: float, iterations: int) -> Block:
         """Run one block of a prepared case."""
@@ -235,7 +241,9 @@ class Bench:
         before = compilation.graphs_so_far()
         start = time.perf_counter()
         model = setting.workload.model(case, found, data)
-        built = _Built(found, compiler, model, warm, time.perf_counter() - start, before)
+        seconds = time.perf_counter() - start
+        settles = bool(compiler) or found.name not in builtin_implementations()
+        built = _Built(found, compiler, model, warm, seconds, before, settles)
         setting.built[case.implementation] = built
         return built
 
@@ -248,7 +256,7 @@ class Bench:
         with timed.context():
             fix_masks(case)
             seconds, _, outputs = clock.time(lambda: timed.run(None))
-            for _ in range(_SETTLING_CALLS):
+            for _ in range(built.settling_calls):
                 fix_masks(case)
                 outputs = timed.run(None)
         named = _named(outputs, built.model.inferred)
@@ -278,7 +286,7 @@ class Bench:
                 forward, _, outputs = clock.time(timed.prepare)
                 named = _named(outputs, names)
                 backward, _, gradients = clock.time(partial(timed.run, outputs))
-                for _ in range(_SETTLING_CALLS):
+                for _ in range(built.settling_calls):
                     fix_masks(case)
                     outputs = timed.prepare()
                     named = _named(outputs, names)

@@ -6,15 +6,17 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
+from torch._C._profiler import _EventType
 from torch.profiler import ProfilerActivity, profile
 
 from rnnbench.cases import Case
 from rnnbench.worker.blocks import Timed
 from rnnbench.worker.clocks import Clock
 
-__all__ = ["changes", "peak_bytes"]
+__all__ = ["MEMORY_EVENT", "changes", "peak_bytes", "peak_in"]
 
-_MEMORY_EVENT = "[memory]"
+MEMORY_EVENT = "[memory]"
+"""As the profiler names an allocation or a release."""
 
 
 def peak_bytes(case: Case, timed: Timed, clock: Clock) -> int | None:
@@ -41,26 +43,38 @@ def peak_bytes(case: Case, timed: Timed, clock: Clock) -> int | None:
         with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
             result = timed.run(prepared)
         del result, prepared
-    return _peak(changes(profiler))
+    return peak_in(profiler)
 
 
-def changes(profiler: profile) -> Iterator[int]:
-    """Bytes of each allocation, negative of each release, in the order in which they happened."""
-    results = profiler.profiler.kineto_results if profiler.profiler is not None else None
-    events: list[Any] = results.events() if results is not None else []
-    found = []
-    for event in events:
-        if event.name() == _MEMORY_EVENT:
-            # Versions before 2.4 know microseconds alone; the sort keeps what they tell apart.
-            start = event.start_ns() if hasattr(event, "start_ns") else event.start_us()
-            found.append((start, event.nbytes()))
-    found.sort(key=lambda entry: entry[0])
-    return iter([size for _, size in found])
-
-
-def _peak(changes: Iterator[int]) -> int:
+def peak_in(profiler: profile) -> int:
+    """The most bytes that were held at one time on a CPU while a profiler watched its memory."""
     held = most = 0
-    for change in changes:
+    for change in changes(profiler):
         held += change
         most = max(most, held)
     return most
+
+
+def changes(profiler: profile) -> Iterator[int]:
+    """Bytes of each allocation, negative of each release, in the order in which they happened.
+
+    Releases of what was allocated before are left out. The profiler knows the size of such a block
+    only where an earlier profile saw its address in other use, and then it is a wrong one.
+    """
+    results = profiler.profiler.kineto_results if profiler.profiler is not None else None
+    waiting: list[Any] = [] if results is None else list(results.experimental_event_tree())
+    found = []
+    while waiting:
+        event = waiting.pop()
+        waiting.extend(event.children)
+        if event.tag == _EventType.Allocation:
+            fields = event.extra_fields
+            found.append((event.start_time_ns, fields.ptr, fields.alloc_size))
+    found.sort(key=lambda entry: entry[0])
+    live: dict[int, int] = {}
+    for _, address, size in found:
+        if size > 0:
+            live[address] = size
+            yield size
+        elif address in live:
+            yield -live.pop(address)

@@ -15,6 +15,7 @@ from rnnbench.forms import steps_of
 from rnnbench.worker.blocks import Timed
 from rnnbench.worker.clocks import Clock
 from rnnbench.worker.compilation import Graphs
+from rnnbench.worker.memory import MEMORY_EVENT, peak_bytes, peak_in
 
 __all__ = ["activities_of", "backend_of", "what_ran"]
 
@@ -48,18 +49,21 @@ def activities_of(kind: str) -> list[ProfilerActivity]:
 def what_ran(
     case: Case, timed: Timed, clock: Clock, graphs: Graphs | None, compiler: str
 ) -> dict[str, Any]:
-    """Profile one call of what is timed; returns the ``ran`` part of a result.
+    """Profile one call of what is timed, not its first; returns the ``ran`` part of a result.
 
     ``operators``: how often each was called, those inside of others included; ``kernels``: the same
     for what ran on a device; ``launches``: kernels on a device, on a CPU the operators that call no
-    other; ``backend``: derived from these names and from the graphs, never from what was meant.
+    other; ``backend``: derived from these names and from the graphs, never from what was meant;
+    ``peak_bytes``: see `rnnbench.worker.memory.peak_bytes`.
     """
     device = torch.device(case.device).type
     with timed.context():
+        # An optimizer makes its state in its first step; it is there in any later one.
+        timed.run(timed.prepare())
         prepared = timed.prepare()
         clock.settle()
         marker = _mark_scripted_graph()
-        with profile(activities=activities_of(device)) as profiler:
+        with profile(activities=activities_of(device), profile_memory=device == "cpu") as profiler:
             result = timed.run(prepared)
             clock.settle()
         scripted = marker is not None and _last_scripted_graph() != marker
@@ -81,6 +85,7 @@ def what_ran(
         "launches": launches,
         "launches_per_step": launches / steps_of(case),
         "backend": backend_of(operators, kernels, graphs, compiler, scripted),
+        "peak_bytes": peak_in(profiler) if device == "cpu" else peak_bytes(case, timed, clock),
         **({} if graphs is None else graphs.as_dict()),
     }
 
@@ -96,10 +101,13 @@ def _calls(profiler: profile) -> Iterator[tuple[str, bool, bool]]:
     raw = results.events() if results is not None else []
     if not raw or not hasattr(raw[0], "start_ns"):
         for event in profiler.events() or ():  # type: ignore[no-untyped-call]
-            yield event.name, event.device_type.name == "CPU", not event.cpu_children
+            if event.name != MEMORY_EVENT:
+                yield event.name, event.device_type.name == "CPU", not event.cpu_children
         return
     on_cpu = []
     for event in raw:
+        if event.name() == MEMORY_EVENT:
+            continue
         if event.device_type().name == "CPU":
             start = event.start_ns()
             on_cpu.append((event.start_thread_id(), start, -start - event.duration_ns(), event))

@@ -208,6 +208,57 @@ class TestVerifiedOnce:
         assert "computes no gradients" in verification["gradients_not_checked"]
 
 
+class TestSettling:
+    """How often a layer is called before it is timed: a model's forward is counted."""
+
+    def calls(self, bench, monkeypatch, name, **given) -> int:
+        count = [0]
+        made = implementations.registered()[name].build
+
+        def build(case, weights):
+            layer = made(case, weights)
+
+            def counted(*inputs):
+                count[0] += 1
+                return layer(*inputs)
+
+            return counted
+
+        found = dataclasses.replace(implementations.registered()[name], build=build)
+        monkeypatch.setitem(implementations._registry, name, found)
+        bench.prepare(of(implementation=name, pass_="inference"), **given)
+        return count[0]
+
+    def test_an_eager_one_is_the_same_in_every_call(self, bench, monkeypatch):
+        assert self.calls(bench, monkeypatch, "python_loop", iterations=1) == 2
+
+    @pytest.mark.parametrize("name", ["torchscript_cell", "torchscript_loop"])
+    def test_a_compiled_one_is_verified_in_its_third_call(self, bench, monkeypatch, name):
+        calls = self.calls(bench, monkeypatch, name, iterations=1)
+        assert calls > 6, "three for each of two verifications, and those that settle the pass"
+
+    def test_a_users_may_be_another_program_later(self, bench, monkeypatch):
+        build = implementations.registered()["python_loop"].build
+        implementations.implementation("users", "x")(build)
+        assert self.calls(bench, monkeypatch, "users", iterations=1) > 6
+
+    def test_a_fast_path_of_a_users_that_is_wrong_is_refused(self, bench):
+        def build(case, weights):
+            layer = implementations.registered()["python_loop"].build(case, weights)
+            seen = [0]
+
+            def soon_wrong(*inputs):
+                seen[0] += 1
+                output, h_n = layer(*inputs)
+                return (output, h_n) if seen[0] < 3 else (output + 1, h_n)
+
+            return soon_wrong
+
+        implementations.implementation("soon_wrong", "x")(build)
+        with pytest.raises(Incorrect, match="output"):
+            bench.prepare(of(implementation="soon_wrong", pass_="inference"))
+
+
 class TestCompileRecord:
     """With a compiler that is made up, so that seconds of compilation are not spent here."""
 

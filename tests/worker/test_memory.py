@@ -24,8 +24,11 @@ class Call:
         return self.run_()
 
 
+CLOCK = clock_for("cpu")
+
+
 def peak(*given):
-    return peak_bytes(Case(), Call(*given), clock_for("cpu"))
+    return peak_bytes(Case(), Call(*given), CLOCK)
 
 
 def test_tensors_that_live_together_add_up():
@@ -50,6 +53,25 @@ def test_the_graph_of_a_forward_counts():
     with torch.no_grad():
         without = peak(lambda: ((weight * 2).exp() * 3).sum())
     assert with_graph > without >= 2 * 64 * 1024
+
+
+def test_what_an_earlier_profile_saw_at_an_address_changes_nothing():
+    """The allocator gives an address away again, and the profiler remembers what it saw there."""
+    before = []
+
+    def prepare():
+        before.extend(torch.empty(KIB) for _ in range(64))
+
+    def run():
+        before.clear()
+        return torch.empty(10 * KIB)
+
+    found = set()
+    for _ in range(3):
+        # What this profile sees allocated is freed after it has ended, and so given away again.
+        assert peak(lambda: [torch.empty(KIB) for _ in range(64)]) == 64 * 1024
+        found.add(peak(run, prepare))
+    assert found == {10 * 1024}
 
 
 def test_another_device_tells_nothing():
