@@ -8,7 +8,6 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm, rankdata
 
 from rnnbench.errors import UserError
 
@@ -52,6 +51,9 @@ def rank_chance(logs: Floats) -> float:
     distribution times the number of places (Bonferroni), which at a far end gives more than the
     true chance and so errs on the safe side.
     """
+    # Half a second to import, which a report without a history need not wait for.
+    from scipy.stats import norm, rankdata
+
     ranks = rankdata(logs)
     places = len(ranks) - 2 * SHORTEST + 1
     spread = float(ranks.std())

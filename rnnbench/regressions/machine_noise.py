@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import platformdirs
-from scipy.stats import binomtest
 
 from rnnbench.errors import UserError
 from rnnbench.regressions.machines import machine_key
@@ -49,6 +48,9 @@ class Share:
         """Its ends, from 0 to 1; all of that where there is nothing."""
         if not self.of:
             return 0.0, 1.0
+        # Half a second to import, which a report without any noise need not wait for.
+        from scipy.stats import binomtest
+
         ends = binomtest(self.found, self.of).proportion_ci(0.95, method="exact")
         return float(ends.low), float(ends.high)
 
