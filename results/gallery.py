@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from marks import ROOT, fill
 from matplotlib.figure import Figure
-from update_readme import ROOT, fill
 
 from rnnbench.diagnosis.growth import growth_figure, growth_said, growths_of
 from rnnbench.report.figures import pictures

@@ -8,16 +8,14 @@ Nothing between the marks is typed by hand.
 from __future__ import annotations
 
 import re
-import textwrap
-from pathlib import Path
 
 import pandas as pd
+from marks import ROOT, fill_all, wrapped
 
 from rnnbench.report.content import Table
 from rnnbench.report.tables import classifier, comparison, lengths, packing
 from rnnbench.results import read
 
-ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 RESULTS = ROOT / "results"
 EPOCHS = RESULTS / "cpu-classifier" / "classifier.json.gz"
@@ -118,11 +116,6 @@ def findings() -> str:
     )
 
 
-def wrapped(text: str, indent: str) -> str:
-    """A paragraph at the width of README."""
-    return textwrap.fill(text, 100, subsequent_indent=indent, break_on_hyphens=False)
-
-
 def minutes(grid: str) -> str:
     """How long pytest says that a grid took."""
     log = (RESULTS / f"cpu-{grid}" / f"{grid}.log").read_text(encoding="utf-8")
@@ -135,16 +128,6 @@ def versions() -> str:
     return VERSIONS.read_text(encoding="utf-8").partition("\n\n")[0]
 
 
-def fill(text: str, mark: str, content: str) -> str:
-    """Replace what stands between ``<!-- mark -->`` and ``<!-- /mark -->``."""
-    begin, end = f"<!-- {mark} -->", f"<!-- /{mark} -->"
-    before, there, rest = text.partition(begin)
-    _, ended, after = rest.partition(end)
-    if not (there and ended):
-        raise SystemExit(f"README.md: {begin} … {end} is not there; put both where {mark} belongs")
-    return f"{before}{begin}\n{content}\n{end}{after}"
-
-
 def filled(text: str) -> str:
     """README with its marked parts made again."""
     parts = {
@@ -154,9 +137,7 @@ def filled(text: str) -> str:
         "advice": advice(),
         "findings": findings(),
     }
-    for mark, content in parts.items():
-        text = fill(text, mark, content)
-    return text
+    return fill_all(text, parts)
 
 
 def main() -> None:

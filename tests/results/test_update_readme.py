@@ -1,5 +1,6 @@
-"""README says what the committed results say."""
+"""README and the pages of results say what the committed results say."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -9,13 +10,27 @@ FOLDER = Path(__file__).parents[2] / "results"
 
 
 @pytest.fixture(scope="module")
-def update_readme():
+def folder():
+    """The folder of the scripts, from which they import each other."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(FOLDER))
-        patch.delitem(sys.modules, "update_readme", raising=False)
-        import update_readme
+        for name in ("marks", "update_readme", "update_results"):
+            patch.delitem(sys.modules, name, raising=False)
+        yield
 
-        yield update_readme
+
+@pytest.fixture(scope="module")
+def update_readme(folder):
+    import update_readme
+
+    return update_readme
+
+
+@pytest.fixture(scope="module")
+def update_results(folder):
+    import update_results
+
+    return update_results
 
 
 @pytest.fixture(scope="module")
@@ -37,3 +52,27 @@ def test_a_number_that_was_typed_is_found(update_readme, readme):
 def test_a_mark_that_is_missing_is_named(update_readme, readme):
     with pytest.raises(SystemExit, match="<!-- findings -->"):
         update_readme.filled(readme.replace("<!-- findings -->", ""))
+
+
+PAGES = ("compile-growth", "cpu-streaming", "fleet", "identical", "instructions", "machine")
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_marked_parts_of_a_page_are_those_of_its_files(update_results, name):
+    text = update_results.page(name).read_text(encoding="utf-8")
+    assert update_results.filled(name, text) == text
+    number = re.compile(r"\d+\.\d+")
+    begin = text.index("<!-- ")
+    typed = text[:begin] + number.sub("77.77", text[begin:], count=1)
+    assert typed != text
+    assert update_results.filled(name, typed) == text
+
+
+def test_every_page_is_named_here(update_results):
+    assert set(PAGES) == set(update_results.PAGES)
+    marked = {
+        path.parent.name
+        for path in FOLDER.glob("*/README.md")
+        if "<!-- /" in path.read_text(encoding="utf-8")
+    }
+    assert marked - {"noise"} == set(PAGES), "the page of noise has a script of its own"

@@ -1,0 +1,132 @@
+"""Fill the marked parts of the pages in this folder from the files beside them.
+
+    python results/update_results.py
+
+Nothing between the marks is typed by hand.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from marks import ROOT, fenced, fill_all, wrapped
+
+from rnnbench.diagnosis.growth import growth_said, growths_of
+from rnnbench.limits import Ceiling, read_limits
+from rnnbench.numbers import format_interval, format_seconds
+
+RESULTS = ROOT / "results"
+
+Parts = dict[str, str]
+
+
+def said(path: str) -> str:
+    """What a kept file says."""
+    return (RESULTS / path).read_text(encoding="utf-8").strip()
+
+
+def compile_growth() -> Parts:
+    """How compile time grows."""
+    document = json.loads(said("compile-growth/growth.json"))
+    lines = [wrapped(f"- {sentence}", "  ") for sentence in growth_said(growths_of(document))]
+    return {"growth": "\n".join(lines)}
+
+
+def streaming() -> Parts:
+    """The table of streams at the same time, as it was printed."""
+    _, _, table = said("cpu-streaming/streams.log").partition("Streams at the same time\n")
+    return {"streams": fenced(table.partition("\n\nA latency is")[0])}
+
+
+def fleet() -> Parts:
+    """What the simulation and the fleets with a slow node printed."""
+    dealt, _, table = said("fleet/preempt.md").partition("\n")
+    return {
+        "dealing": fenced(dealt),
+        "preemption": table,
+        "merging": fenced(said("fleet/merge.log")),
+        "slow node": fenced(said("fleet/slow_node.log")),
+    }
+
+
+def identical() -> Parts:
+    """How far ratios lie from 1 where nothing differs, in peace and not."""
+    return {
+        "table": said("identical/distribution.md"),
+        "disturbed": said("identical/disturbed.md"),
+    }
+
+
+def instructions() -> Parts:
+    """What counts are worth, and what two versions differ by."""
+    sys.path.insert(0, str(RESULTS / "instructions"))
+    import study
+
+    folder = RESULTS / "instructions"
+    (counted,) = re.findall(
+        r"^- (Instructions of .*? by over [\d.]+ %\.)",
+        said("instructions/versions/compare.md"),
+        re.M,
+    )
+    return {
+        "study": study.table(folder / "repeat.json", folder / "many.json"),
+        "versions": wrapped(counted),
+    }
+
+
+def machine() -> Parts:
+    """The limits that count most, and what the check of them printed."""
+    ceilings = {one.threads: one for one in read_limits(RESULTS / "machine/limits.json").ceilings}
+    rows: list[tuple[str, Callable[[Ceiling], str]]] = [
+        ("matrix products at best", lambda one: f"{one.flops_per_second / 1e9:.0f} GFLOP/s"),
+        ("memory", lambda one: f"{one.bytes_per_second / 1e9:.0f} GB/s"),
+        ("an operator's call from Python", lambda one: call(one, "python")),
+        ("the same from C++", lambda one: call(one, "cpp")),
+    ]
+    names = [f"{threads} thread{'s' * (threads > 1)}" for threads in ceilings]
+    lines = [f"| | {' | '.join(names)} |", "|---|" + "--:|" * len(names)]
+    for name, told in rows:
+        lines.append(f"| {name} | {' | '.join(told(one) for one in ceilings.values())} |")
+    return {"limits": "\n".join(lines), "check": fenced(said("machine/check.log"))}
+
+
+def call(ceiling: Ceiling, name: str) -> str:
+    """The time of a call with its interval over processes."""
+    least = ceiling.calls[name]
+    known = least.seconds, least.low, least.high
+    return f"{format_seconds(*known)} {format_interval(*known)}"
+
+
+PAGES: dict[str, Callable[[], Parts]] = {
+    "compile-growth": compile_growth,
+    "cpu-streaming": streaming,
+    "fleet": fleet,
+    "identical": identical,
+    "instructions": instructions,
+    "machine": machine,
+}
+
+
+def page(name: str) -> Path:
+    """The page of a folder."""
+    return RESULTS / name / "README.md"
+
+
+def filled(name: str, text: str) -> str:
+    """A page with its marked parts made again."""
+    return fill_all(text, PAGES[name](), f"results/{name}/README.md")
+
+
+def main() -> None:
+    """Rewrite the pages."""
+    for name in PAGES:
+        text = page(name).read_text(encoding="utf-8")
+        page(name).write_text(filled(name, text), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
