@@ -101,6 +101,40 @@ def call(ceiling: Ceiling, name: str) -> str:
     return f"{format_seconds(*known)} {format_interval(*known)}"
 
 
+def noise() -> Parts:
+    """The tables of the studies, and what `rnnbench noise` printed."""
+    table = said("noise/table.md")
+    rows = [
+        f"| {blocks} | {' | '.join(target(table, blocks))} |"
+        for blocks in re.findall(
+            r"^\*\*Two processes: 8 processes a side, (\d+) blocks", table, re.M
+        )
+    ]
+    head = ["blocks", *TARGET.values()]
+    runs = ("2026-11-24", "2026-11-24-evening", "2026-11-25-threads2")
+    return {
+        "target": "\n".join([f"| {' | '.join(head)} |", "|" + "---:|" * len(head), *rows]),
+        "table": table,
+        **{f"noise {run}": said(f"noise/noise-{run}.md") for run in runs},
+        **{name: said(f"noise/{name}.md") for name in ("levels", "figures", "scatter")},
+    }
+
+
+TARGET = {"holds 1": "holds 1", "within 5 %": "within 5 %", "5 %": "5 % found", "3 %": "3 % found"}
+"""Columns of the study's table that have a target, and what they are called here."""
+
+
+def target(table: str, blocks: str) -> list[str]:
+    """What the chosen estimator reaches with eight processes and so many blocks."""
+    _, _, rest = table.partition(f"**Two processes: 8 processes a side, {blocks} blocks**")
+    head, row = [
+        [cell.strip() for cell in line.strip("| ").split("|")]
+        for line in rest.splitlines()
+        if line.startswith(("| candidate", "| **chosen**"))
+    ][:2]
+    return [row[head.index(column)] for column in TARGET]
+
+
 PAGES: dict[str, Callable[[], Parts]] = {
     "compile-growth": compile_growth,
     "cpu-streaming": streaming,
@@ -108,6 +142,7 @@ PAGES: dict[str, Callable[[], Parts]] = {
     "identical": identical,
     "instructions": instructions,
     "machine": machine,
+    "noise": noise,
 }
 
 

@@ -70,7 +70,9 @@ def test_counts_repeat_and_grow_with_the_work(tmp_path):
             counts[steps] = sorted(found["counts"])
             assert counts[steps][-1] / counts[steps][0] < 1.01
             names = " ".join(row["name"] for row in found["functions"])
-            assert "libtorch_cpu.so" in names and "libpython" in names
+            assert "libtorch_cpu.so" in names
+            # Some Pythons, such as Debian's, are linked into the program and have no library.
+            assert "libpython" in names or "[python3" in names
             assert "_int_malloc" not in names and found["allocator"] > 0
             middles.append(counts[steps][2])
         # Without the allocator's search, what was counted before makes no difference.
