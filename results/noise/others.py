@@ -107,7 +107,7 @@ def measure(given: argparse.Namespace, outcome: Outcome | None) -> Outcome:
 def _fill(table: str) -> None:
     """Put the table where the page has its mark."""
     sys.path.append(str(Path(__file__).parent.parent))
-    from update_readme import fill
+    from marks import fill
 
     text = README.read_text(encoding="utf-8")
     if f"<!-- {MARK} -->" not in text:
