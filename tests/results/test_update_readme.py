@@ -54,14 +54,10 @@ def test_a_mark_that_is_missing_is_named(update_readme, readme):
         update_readme.filled(readme.replace("<!-- findings -->", ""))
 
 
-PAGES = (
-    "compile-growth",
-    "cpu-streaming",
-    "fleet",
-    "identical",
-    "instructions",
-    "machine",
-    "noise",
+PAGES = sorted(
+    path.parent.name
+    for path in FOLDER.glob("*/README.md")
+    if "<!-- /" in path.read_text(encoding="utf-8")
 )
 
 
@@ -76,11 +72,5 @@ def test_marked_parts_of_a_page_are_those_of_its_files(update_results, name):
     assert update_results.filled(name, typed) == text
 
 
-def test_every_page_is_named_here(update_results):
-    assert set(PAGES) == set(update_results.PAGES)
-    marked = {
-        path.parent.name
-        for path in FOLDER.glob("*/README.md")
-        if "<!-- /" in path.read_text(encoding="utf-8")
-    }
-    assert marked == set(PAGES)
+def test_every_page_with_marks_is_filled(update_results):
+    assert set(update_results.PAGES) == set(PAGES)
