@@ -90,7 +90,11 @@ def machine() -> Parts:
     lines = [f"| | {' | '.join(names)} |", "|---|" + "--:|" * len(names)]
     for name, told in rows:
         lines.append(f"| {name} | {' | '.join(told(one) for one in ceilings.values())} |")
-    return {"limits": "\n".join(lines), "check": fenced(said("machine/check.log"))}
+    return {
+        "limits": "\n".join(lines),
+        "check": fenced(said("machine/check.log")),
+        "xeon": fenced(said("machine/check-xeon.log")),
+    }
 
 
 def call(ceiling: Ceiling, name: str) -> str:
