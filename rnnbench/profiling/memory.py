@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.profiler import ProfilerActivity, profile
 
 from rnnbench.cases import Case
 from rnnbench.forms import steps_of
@@ -15,7 +14,7 @@ from rnnbench.schema import WIDTHS
 from rnnbench.worker.autocast import under_autocast
 from rnnbench.worker.blocks import Timed
 from rnnbench.worker.clocks import Clock
-from rnnbench.worker.memory import changes, peak_bytes
+from rnnbench.worker.memory import changes_of_call, peak_bytes, peak_of
 from rnnbench.workloads import Model
 
 __all__ = ["memory_of", "must_keep", "saved_bytes"]
@@ -92,22 +91,14 @@ def memory_of(case: Case, model: Model, timed: Timed, clock: Clock) -> dict[str,
     forward = under_autocast(case, model.forward) if case.autocast else model.forward
     saved = saved_bytes(forward, (*model.inputs, *model.parameters))
     steps = steps_of(case)
-    allocations = _allocations(timed) if case.device == "cpu" else None
+    changes = changes_of_call(timed, clock) if case.device == "cpu" else None
+    allocations = None if changes is None else sum(change > 0 for change in changes)
     return {
         "saved": saved["kept"],
         "saved_per_step": saved["kept"] / steps,
         "saved_given": saved["given"],
         "must_keep": must_keep(case),
-        "peak": peak_bytes(case, timed, clock),
+        "peak": peak_bytes(case, timed, clock) if changes is None else peak_of(changes),
         "allocations": allocations,
         "allocations_per_step": None if allocations is None else allocations / steps,
     }
-
-
-def _allocations(timed: Timed) -> int:
-    with timed.context():
-        prepared = timed.prepare()
-        with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
-            result = timed.run(prepared)
-        del result, prepared
-    return sum(change > 0 for change in changes(profiler))

@@ -68,15 +68,12 @@ class _Built:
     warm_cache: bool
     build_seconds: float
     before: compilation.Graphs
-    settles: bool
+    settling_calls: int
+    """How many calls come between the first and what is verified."""
+
     first_calls: dict[str, float] = field(default_factory=dict)
     graphs: compilation.Graphs | None = None
     verified: dict[str, dict[str, Any]] = field(default_factory=dict)
-
-    @property
-    def settling_calls(self) -> int:
-        """How many calls come between the first and what is verified."""
-        return _SETTLING_CALLS if self.settles else 0
 
 
 class Bench:
@@ -144,7 +141,7 @@ class Bench:
         self._timed[case] = timed
         # TorchScript specialises itself anew in the first calls of the very pass, which a replicate
         # that is told its iterations would otherwise make in its first timed block.
-        if iterations is None or built.settles:
+        if iterations is None or built.settling_calls:
             settled = calibrate(timed, clock, setting.workload.resolutions)
             iterations = settled if iterations is None else iterations
         self.is_compiling = False
@@ -243,7 +240,8 @@ class Bench:
         model = setting.workload.model(case, found, data)
         seconds = time.perf_counter() - start
         settles = bool(compiler) or found.name not in builtin_implementations()
-        built = _Built(found, compiler, model, warm, seconds, before, settles)
+        settling = _SETTLING_CALLS if settles else 0
+        built = _Built(found, compiler, model, warm, seconds, before, settling)
         setting.built[case.implementation] = built
         return built
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
@@ -13,10 +13,7 @@ from rnnbench.cases import Case
 from rnnbench.worker.blocks import Timed
 from rnnbench.worker.clocks import Clock
 
-__all__ = ["MEMORY_EVENT", "changes", "peak_bytes", "peak_in"]
-
-MEMORY_EVENT = "[memory]"
-"""As the profiler names an allocation or a release."""
+__all__ = ["changes", "changes_of_call", "peak_bytes", "peak_of"]
 
 
 def peak_bytes(case: Case, timed: Timed, clock: Clock) -> int | None:
@@ -27,29 +24,40 @@ def peak_bytes(case: Case, timed: Timed, clock: Clock) -> int | None:
     library takes by itself is not seen. None where the device's allocator does not tell.
     """
     device = torch.device(case.device)
+    if device.type == "cpu":
+        return peak_of(changes_of_call(timed, clock))
+    if device.type != "cuda":
+        return None
     with timed.context():
-        # An optimizer makes its state in its first step; it was there before any later one.
-        prepared = timed.prepare()
+        prepared = _prepared(timed, clock)
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
         timed.run(prepared)
-        prepared = timed.prepare()
-        clock.settle()
-        if device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(device)
-            before = torch.cuda.memory_allocated(device)
-            timed.run(prepared)
-            return torch.cuda.max_memory_allocated(device) - before
-        if device.type != "cpu":
-            return None
+        return torch.cuda.max_memory_allocated(device) - before
+
+
+def changes_of_call(timed: Timed, clock: Clock) -> list[int]:
+    """`changes` of one call on a CPU."""
+    with timed.context():
+        prepared = _prepared(timed, clock)
         with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
             result = timed.run(prepared)
         del result, prepared
-    return peak_in(profiler)
+    return list(changes(profiler))
 
 
-def peak_in(profiler: profile) -> int:
-    """The most bytes that were held at one time on a CPU while a profiler watched its memory."""
+def _prepared(timed: Timed, clock: Clock) -> Any:
+    """What a call needs, after one call: an optimizer makes its state in its first step."""
+    timed.run(timed.prepare())
+    prepared = timed.prepare()
+    clock.settle()
+    return prepared
+
+
+def peak_of(found: Iterable[int]) -> int:
+    """The most bytes that were held at one time, by the `changes` of a call."""
     held = most = 0
-    for change in changes(profiler):
+    for change in found:
         held += change
         most = max(most, held)
     return most

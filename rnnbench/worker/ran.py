@@ -15,9 +15,12 @@ from rnnbench.forms import steps_of
 from rnnbench.worker.blocks import Timed
 from rnnbench.worker.clocks import Clock
 from rnnbench.worker.compilation import Graphs
-from rnnbench.worker.memory import MEMORY_EVENT, peak_bytes, peak_in
+from rnnbench.worker.memory import changes, peak_bytes, peak_of
 
 __all__ = ["activities_of", "backend_of", "what_ran"]
+
+_MEMORY_EVENT = "[memory]"
+"""As the profiler names an allocation or a release."""
 
 _ACTIVITIES = {"cuda": "CUDA", "xpu": "XPU"}
 
@@ -85,7 +88,9 @@ def what_ran(
         "launches": launches,
         "launches_per_step": launches / steps_of(case),
         "backend": backend_of(operators, kernels, graphs, compiler, scripted),
-        "peak_bytes": peak_in(profiler) if device == "cpu" else peak_bytes(case, timed, clock),
+        "peak_bytes": (
+            peak_of(changes(profiler)) if device == "cpu" else peak_bytes(case, timed, clock)
+        ),
         **({} if graphs is None else graphs.as_dict()),
     }
 
@@ -101,12 +106,12 @@ def _calls(profiler: profile) -> Iterator[tuple[str, bool, bool]]:
     raw = results.events() if results is not None else []
     if not raw or not hasattr(raw[0], "start_ns"):
         for event in profiler.events() or ():  # type: ignore[no-untyped-call]
-            if event.name != MEMORY_EVENT:
+            if event.name != _MEMORY_EVENT:
                 yield event.name, event.device_type.name == "CPU", not event.cpu_children
         return
     on_cpu = []
     for event in raw:
-        if event.name() == MEMORY_EVENT:
+        if event.name() == _MEMORY_EVENT:
             continue
         if event.device_type().name == "CPU":
             start = event.start_ns()
