@@ -48,7 +48,8 @@ class NoiseStudy:
             torch=self.unchanged.sides.base.torch,
             threads=tuple(sorted({int(frame.at[row, "threads"]) for row in rows})),
             replicates=max((case.processes for case in self.unchanged.cases), default=0),
-            seconds=_seconds(run.options.get("seconds")),
+            # Sessions have the same options, and each its own time.
+            seconds=max(1, len(run.sessions)) * _seconds(run.options.get("seconds")),
             margin=self.unchanged.margin,
             times={
                 _name(frame, case.row): case.base_time[0]
@@ -163,6 +164,8 @@ def _middle_half_width(cases: Sequence[Compared]) -> float:
 def _process_deviation(comparison: Comparison) -> float:
     """The standard deviation of log-times between processes: root of the mean variance of a case.
 
+    Of several sessions each counts by itself: between them the machine may have changed.
+
     A mean and no median: the few cases with processes that are slow for life must count.
     """
     results = comparison.sides.results
@@ -171,12 +174,13 @@ def _process_deviation(comparison: Comparison) -> float:
         samples = results.samples[case.row]
         if samples is None:
             continue
-        logs = [
-            process_figure(np.log([np.quantile(rounds, 0.1) for rounds in blocks]))
-            for blocks in samples.by_replicate().values()
-        ]
-        if len(logs) > 1:
-            found.append(float(np.var(logs, ddof=1)))
+        by_replicate = samples.by_replicate()
+        sessions = comparison.sides.base.run.sessions_of(by_replicate) or [0] * len(by_replicate)
+        logs: dict[int, list[float]] = {}
+        for session, blocks in zip(sessions, by_replicate.values(), strict=True):
+            lows = np.log([np.quantile(rounds, 0.1) for rounds in blocks])
+            logs.setdefault(session, []).append(process_figure(lows))
+        found += [float(np.var(few, ddof=1)) for few in logs.values() if len(few) > 1]
     return math.sqrt(float(np.mean(found))) if found else 0.0
 
 

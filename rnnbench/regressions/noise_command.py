@@ -34,11 +34,22 @@ def noise(
     ] = _IMPLEMENTATIONS,
     threads: Annotated[str, typer.Option(metavar="VALUE,…", help="CPU threads.")] = "1",
     replicates: Annotated[
-        int, typer.Option(metavar="N", help="Fresh processes for each side.")
+        int, typer.Option(metavar="N", help="Fresh processes for each side and session.")
     ] = 8,
     seconds: Annotated[
-        float, typer.Option(metavar="S", help="Seconds of rounds for each case and side.")
+        float,
+        typer.Option(
+            metavar="S", help="Seconds of rounds for each case and side, over all sessions."
+        ),
     ] = 4.0,
+    sessions: Annotated[
+        int,
+        typer.Option(
+            metavar="K",
+            help="Measure K times in a row, each in fresh processes, and judge them together: for "
+            "more processes than memory holds at once.",
+        ),
+    ] = 1,
     planted: Annotated[
         str, typer.Option(metavar="SHARE,…", help="Slowdowns to plant, or `none`.")
     ] = "2%,5%,10%",
@@ -82,6 +93,8 @@ def noise(
 
     shares = _shares(planted)
     share = parse_share(margin, "--margin")
+    if sessions < 1:
+        raise UserError(f"--sessions is {sessions}; give 1 or more")
     if result is None:
         result = _measure(
             [
@@ -89,12 +102,13 @@ def noise(
                 f"--rnn-implementation={implementation}",
                 f"--rnn-threads={threads}",
                 f"--rnn-replicates={replicates}",
-                f"--rnn-seconds={seconds}",
+                f"--rnn-seconds={seconds / sessions}",
                 *([] if cores is None else [f"--rnn-cores={cores}"]),
                 *(["--rnn-no-lock"] if no_lock else []),
             ],
             shares,
             output,
+            sessions=sessions,
             resume=resume,
         )
     found = study(read([str(result)]), shares, margin=share)
@@ -111,15 +125,17 @@ def _shares(text: str) -> list[float]:
     return sorted({parse_share(part, "--planted") for part in text.split(",")})
 
 
-def _measure(arguments: list[str], shares: list[float], output: Path, *, resume: bool) -> Path:
+def _measure(
+    arguments: list[str], shares: list[float], output: Path, *, sessions: int, resume: bool
+) -> Path:
     from rnnbench.regressions.noise import AGAIN, SAME, name_of_planted
-    from rnnbench.regressions.processes import Interrupted, run_through
-    from rnnbench.regressions.suites import suites_command
+    from rnnbench.regressions.processes import Interrupted
+    from rnnbench.regressions.stages import arguments_of_order
+    from rnnbench.regressions.versions import measure
     from rnnbench.report.outputs import check_output_folder
 
     check_output_folder(str(output))
     output.mkdir(parents=True, exist_ok=True)
-    file = output / _FILE
     names = [SAME, AGAIN, *map(name_of_planted, shares)]
     arguments = [
         *arguments,
@@ -128,17 +144,35 @@ def _measure(arguments: list[str], shares: list[float], output: Path, *, resume:
         "--rnn-precision=0.0001",
         *(f"--rnn-python={name}={sys.executable}" for name in names),
         *(f"--rnn-planted={n}={share}" for n, share in zip(names[2:], shares, strict=True)),
-        *(["--rnn-resume"] if resume else []),
     ]
+    numbers = range(1, sessions + 1)
+    files = [output / f"session-{number}.json" for number in numbers]
+    if sessions == 1:
+        files = [output / _FILE]
     try:
-        status = run_through(suites_command(file, arguments))
+        for number, file in zip(numbers, files, strict=True):
+            if resume and _is_whole(file):
+                continue
+            if sessions > 1:
+                typer.echo(f"Session {number} of {sessions}")
+            measure(file, [*arguments, *arguments_of_order(number)], resume=resume)
     except Interrupted as interrupted:
         raise typer.Exit(interrupted.status) from None
-    if status not in (0, 1) or not file.exists():  # 1: a case failed, and the result says which
-        raise UserError(
-            f"the run ended with status {status} and left no whole result; what it said stands "
-            f"above, and `rnnbench noise --resume --output {output}` goes on where it can"
-        )
+    return files[0] if sessions == 1 else _joined(files, output / _FILE)
+
+
+def _is_whole(file: Path) -> bool:
+    """Whether a run came to its end: until then it has a journal, and no result."""
+    return file.exists() and not file.with_name(f"{file.name}.journal").exists()
+
+
+def _joined(sessions: list[Path], file: Path) -> Path:
+    import json
+
+    from rnnbench.regressions.joining import join_results
+    from rnnbench.report.outputs import write_file
+
+    write_file(file, json.dumps(join_results(sessions), allow_nan=False).encode())
     return file
 
 

@@ -32,14 +32,16 @@ def sentences(found: NoiseStudy) -> list[str]:
             f"slower ({_per_cent(power)})."
         )
     others = run.load.get("others_share")
+    count = len(run.sessions)
+    sides = f"{session.replicates} processes" + (f" in {count} sessions" if count > 1 else "")
     busy = ""
     if isinstance(others, int | float) and 0 <= others < 1e6:
         busy = f"; other programs used {format_share(others)} of the processor"
     said.append(
-        f"Each side had {session.replicates} processes and {session.seconds:g} s a case, so a pair "
-        f"of cases took {2 * session.seconds:g} s{busy}. In brackets are 95 % intervals of the "
-        "shares (Clopper and Pearson), as if the cases were independent; those of one run share "
-        "their processes, so that the truth may lie further off."
+        f"Each side had {sides} and {session.seconds:g} s a case, so a pair of cases took "
+        f"{2 * session.seconds:g} s{busy}. In brackets are 95 % intervals of the shares (Clopper "
+        "and Pearson), as if the cases were independent; those of one run share their processes, "
+        "so that the truth may lie further off."
     )
     return said
 

@@ -30,6 +30,7 @@ from rnnbench.schema import MOST_STAGES
 
 __all__ = [
     "Plan",
+    "arguments_of_order",
     "check_stages",
     "compared_with_first",
     "grid_of",
@@ -205,10 +206,12 @@ def _grid_arguments(result: Path, stage: int, cases: Sequence[Case]) -> list[str
     file = result.with_name(f"stage-{stage}.toml")
     text = grid_of(cases, f"What was inconclusive before stage {stage}.")
     write_file(file, text.encode())
-    return [
-        f"{OPTION_PREFIX}grid={file}",
-        f"{OPTION_PREFIX}order-seed={(stage - 1) * _ORDERS}",
-    ]
+    return [f"{OPTION_PREFIX}grid={file}", *arguments_of_order(stage)]
+
+
+def arguments_of_order(number: int) -> list[str]:
+    """Arguments that give the run of a number, from 1, an order that no other one has."""
+    return [f"{OPTION_PREFIX}order-seed={(number - 1) * _ORDERS}"]
 
 
 def _joined(result: Path, planned: int, stage: int) -> dict[str, Any]:

@@ -41,9 +41,10 @@ def result(tmp_path):
     return make(tmp_path / "noise.json")
 
 
-def make(path, seed=0, shares=(0.05,)):
+def make(path, seed=0, shares=(0.05,), scale=1.0):
     entries = []
     for batch, seconds in ((1, 5e-5), (2, 5e-4), (4, 5e-4), (8, 5e-4), (16, 2e-2), (32, 2e-2)):
+        seconds *= scale
         entries += planted({batch: 1.0}, environments=(SAME, AGAIN), seconds=seconds)
         for share in shares:
             name = name_of_planted(share)
@@ -192,8 +193,55 @@ class TestCommand:
         status, _, err = run(capsys, "--from", file)
         assert status == 2 and "no environment 'same'" in err
 
+    def test_sessions_are_measured_in_a_row_and_judged_together(
+        self, capsys, data, tmp_path, monkeypatch
+    ):
+        asked = []
+
+        def measure(file, arguments, *, resume):
+            asked.append((file.name, dict(a.split("=", 1) for a in arguments), resume))
+            # The machine is slower in each session than in the one before.
+            make(file, seed=len(asked), scale=1.2 ** len(asked))
+            content = json.loads(file.read_text())
+            content["rnnbench"]["options"]["seconds"] = float(asked[-1][1]["--rnn-seconds"])
+            file.write_text(json.dumps(content))
+
+        monkeypatch.setattr("rnnbench.regressions.versions.measure", measure)
+        told = (
+            "--sessions",
+            3,
+            "--seconds",
+            4.5,
+            "--planted",
+            "5%",
+            "--output",
+            tmp_path / "there",
+        )
+        status, out, err = run(capsys, *told)
+        assert status == 0, err
+        assert [name for name, *_ in asked] == [f"session-{n}.json" for n in (1, 2, 3)]
+        assert {options["--rnn-seconds"] for _, options, _ in asked} == {"1.5"}
+        orders = [int(options["--rnn-order-seed"]) for _, options, _ in asked]
+        assert orders[0] == 0 and len(set(orders)) == 3
+        text = " ".join(out.split())
+        assert "Each side had 24 processes in 3 sessions and 4.5 s a case" in text
+        assert "Of 6 cases with 5.0 % more time, 6 were called slower" in text
+        found = study(read([str(tmp_path / "there" / "noise.json")]), [0.05])
+        assert found.unchanged.sides.base.run.sessions == ((0, 8), (8, 16), (16, 24))
+        assert found.session().process_deviation < 0.01
+
+        # A session that came to its end is not measured again; one with a journal goes on.
+        (tmp_path / "there" / "session-2.json.journal").write_text("")
+        assert run(capsys, *told, "--resume")[0] == 0
+        assert [(name, resume) for name, _, resume in asked[3:]] == [("session-2.json", True)]
+
+    def test_no_session(self, capsys, data):
+        status, _, err = run(capsys, "--sessions", 0)
+        assert status == 2 and "--sessions is 0; give 1 or more" in err
+
     @pytest.mark.slow
-    def test_measures_and_judges(self, capsys, data, tmp_path, monkeypatch):
+    @pytest.mark.parametrize("sessions", [1, 2])
+    def test_measures_and_judges(self, capsys, data, tmp_path, monkeypatch, sessions):
         monkeypatch.chdir(tmp_path)
         grid = tmp_path / "tiny.toml"
         grid.write_text(
@@ -204,6 +252,7 @@ class TestCommand:
             capsys,
             *("--grid", grid, "--implementation", "nn_rnn", "--replicates", 2),
             *("--seconds", "0.05", "--planted", "50%", "--output", "there"),
+            *("--sessions", sessions),
         )
         assert status == 0, err
         content = json.loads((tmp_path / "there" / "noise.json").read_text())
@@ -216,6 +265,8 @@ class TestCommand:
         assert any("50.0% was planted" in note for note in content["rnnbench"]["notes"])
         # Two processes of a busy machine: what is checked is that it was judged, not how.
         assert "Of 1 unchanged cases" in " ".join(out.split())
+        blocks = content["benchmarks"][0]["extra_info"]["rnnbench"]["blocks"]
+        assert {block["replicate"] for block in blocks} == set(range(2 * sessions))
         assert len(load_noise(machine_key(described["same"])).sessions) == 1
 
 
