@@ -114,12 +114,12 @@ def noise() -> Parts:
         )
     ]
     head = ["blocks", *TARGET.values()]
-    runs = ("2026-11-24", "2026-11-24-evening", "2026-11-25-threads2")
+    runs = ("2026-11-24", "2026-11-24-evening", "2026-11-25-threads2", "2026-11-28-threads2")
     return {
         "target": "\n".join([f"| {' | '.join(head)} |", "|" + "---:|" * len(head), *rows]),
         "table": table,
         **{f"noise {run}": said(f"noise/noise-{run}.md") for run in runs},
-        **{name: said(f"noise/{name}.md") for name in ("levels", "figures", "scatter")},
+        **{name: said(f"noise/{name}.md") for name in ("levels", "figures", "scatter", "sessions")},
     }
 
 

@@ -25,6 +25,8 @@ from rnnbench.statistics import own_figures, side_figures, side_interval, verdic
 
 Floats: TypeAlias = NDArray[np.float64]
 Figures: TypeAlias = Callable[[Sequence[Floats], Sequence[Floats]], tuple[Floats, Floats]]
+Pairs: TypeAlias = tuple[list[Floats], list[Floats]]
+"""Of an unchanged case both sides: by process the logarithms of its blocks."""
 
 SEED = 5
 TRIALS = 40
@@ -53,12 +55,12 @@ FIGURES: dict[str, Figures] = {
 }
 
 
-def load(path: Path) -> list[tuple[list[Floats], list[Floats]]]:
-    """Of each unchanged case both sides: by process the logarithms of its blocks."""
+def load(path: Path) -> dict[str, Pairs]:
+    """The unchanged cases of a run, by name."""
     with gzip.open(path) as stream:
         cases = json.load(stream)["cases"]
-    found = []
-    for sides in cases.values():
+    found = {}
+    for name, sides in cases.items():
         by_process: list[dict[int, list[float]]] = []
         for side in (SAME, AGAIN):
             by_process.append({})
@@ -66,21 +68,24 @@ def load(path: Path) -> list[tuple[list[Floats], list[Floats]]]:
                 by_process[-1].setdefault(replicate, []).append(math.log(low))
         shared = sorted(by_process[0].keys() & by_process[1].keys())
         base, new = ([np.array(side[p]) for p in shared] for side in by_process)
-        found.append((base, new))
+        found[name] = base, new
     return found
 
 
-def row(cases: list[tuple[list[Floats], list[Floats]]], figures: Figures) -> Floats:
-    """Shares in per cent: holds 1, false verdicts, the same within 5 %, and each planted found."""
+def row(runs: Sequence[dict[str, Pairs]], figures: Figures) -> Floats:
+    """Shares in per cent: holds 1, false verdicts, the same within 5 %, and each planted found.
+
+    Of the cases that all runs have; each run is a session of its own.
+    """
     rng = np.random.default_rng(SEED)  # every figure sees the same trials
     counts = np.zeros(3 + len(PLANTED))
-    for base, new in cases:
+    shared = [name for name in runs[0] if all(name in run for run in runs)]
+    for name in shared:
         for _ in range(TRIALS):
-            turned = rng.integers(0, 2, len(base))
-            pairs = [
-                (b, a) if turn else (a, b) for a, b, turn in zip(base, new, turned, strict=True)
-            ]
-            _, low, high = side_interval(*figures(*zip(*pairs, strict=True)))
+            sides = [figures(*turned(*run[name], rng)) for run in runs]
+            sessions = [number for number, (x, _) in enumerate(sides) for _ in x]
+            base, new = (np.concatenate(side) for side in zip(*sides, strict=True))
+            _, low, high = side_interval(base, new, sessions=sessions)
             assert low is not None and high is not None
             low, high = math.exp(low), math.exp(high)
             counts += [
@@ -89,7 +94,17 @@ def row(cases: list[tuple[list[Floats], list[Floats]]], figures: Figures) -> Flo
                 verdict_of(low, high, WIDE) == "same",
                 *(verdict_of(low * (1 + p), high * (1 + p), MARGIN) == "slower" for p in PLANTED),
             ]
-    return 100 * counts / (TRIALS * len(cases))
+    return 100 * counts / (TRIALS * len(shared))
+
+
+def turned(
+    base: list[Floats], new: list[Floats], rng: np.random.Generator
+) -> tuple[tuple[Floats, ...], tuple[Floats, ...]]:
+    """Both sides with base and new swapped in some pairs of processes, by chance."""
+    turns = rng.integers(0, 2, len(base))
+    pairs = [(b, a) if turn else (a, b) for a, b, turn in zip(base, new, turns, strict=True)]
+    left, right = zip(*pairs, strict=True)
+    return left, right
 
 
 def main() -> None:
@@ -101,7 +116,7 @@ def main() -> None:
         cases = load(path)
         run = path.name.removeprefix("blocks-").removesuffix(".json.gz")
         for name, figures in FIGURES.items():
-            cells = " | ".join(f"{share:.1f}" for share in row(cases, figures))
+            cells = " | ".join(f"{share:.1f}" for share in row([cases], figures))
             print(f"| {name} | {run} | {cells} |")
 
 

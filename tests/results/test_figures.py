@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.regressions.test_noise import make
+
 FOLDER = Path(__file__).parents[2] / "results" / "noise"
 
 
@@ -20,20 +22,24 @@ def figures(monkeypatch):
     return figures
 
 
-def write(path, *, slow_share):
-    """Two sides of eight processes that meet the slow speed at the same turns."""
-    rng = np.random.default_rng(3)
+def write(path, *, slow_share, luck=0.0, seed=3):
+    """Two sides of eight processes that meet the slow speed at the same turns.
+
+    Each process has luck of its own, of that standard deviation.
+    """
+    rng = np.random.default_rng(seed)
     cases = {}
     for case in range(6):
         speed = np.where(rng.random((8, 5)) < slow_share, 1.75, 1.0)
-        cases[str(case)] = {
-            side: [
-                [p, 5 * p + b, float(speed[p, b] * 1e-3 * np.exp(0.003 * rng.standard_normal())), 1]
+        cases[str(case)] = {}
+        for side in ("same", "again"):
+            own = luck * rng.standard_normal(8) if luck else np.zeros(8)
+            cases[str(case)][side] = [
+                [p, 5 * p + b, float(speed[p, b] * 1e-3 * np.exp(own[p] + scatter)), 1]
                 for p in range(8)
                 for b in range(5)
+                for scatter in [0.003 * rng.standard_normal()]
             ]
-            for side in ("same", "again")
-        }
     path.write_bytes(gzip.compress(json.dumps({"cases": cases}).encode()))
     return path
 
@@ -45,7 +51,7 @@ OF_BOTH = "**steady blocks of both, less a speed of both**"
 @pytest.mark.parametrize(("slow_share", "better"), [(0.5, OF_EACH), (0.85, OF_BOTH)])
 def test_of_two_speeds_steady_blocks_tell(figures, tmp_path, slow_share, better):
     cases = figures.load(write(tmp_path / "blocks-x.json.gz", slow_share=slow_share))
-    shares = {name: figures.row(cases, figure) for name, figure in figures.FIGURES.items()}
+    shares = {name: figures.row([cases], figure) for name, figure in figures.FIGURES.items()}
     found = figures.PLANTED.index(0.05) - len(figures.PLANTED)
     assert shares[OF_BOTH][found] > 95
     worse = "median of all blocks" if better == OF_EACH else OF_EACH
@@ -60,6 +66,35 @@ def test_the_table_has_a_row_for_each_figure_of_each_run(figures, tmp_path, monk
     assert head.count("|") == line.count("|") == 8
     assert [row.split(" | ")[0].strip("| ") for row in rows] == list(figures.FIGURES)
     assert all(row.split(" | ")[1] == "one" for row in rows)
+
+
+def test_two_runs_find_more_than_each_of_them(figures, tmp_path, monkeypatch, capsys):
+    names = ("2026-01-01-threads2", "2026-01-02-threads2")
+    for seed, name in enumerate(names):
+        write(tmp_path / f"blocks-{name}.json.gz", slow_share=0.0, luck=0.03, seed=seed)
+    for other in ("2026-01-02", "2026-01-02-threads2-unbound"):
+        write(tmp_path / f"blocks-{other}.json.gz", slow_share=0.0)
+    monkeypatch.delitem(sys.modules, "sessions", raising=False)
+    import sessions
+
+    monkeypatch.setattr(sessions, "__file__", str(tmp_path / "sessions.py"))
+    sessions.main()
+    _, _, *rows = capsys.readouterr().out.splitlines()
+    cells = [[cell.strip() for cell in row.strip("| ").split("|")] for row in rows]
+    assert [row[0] for row in cells] == [*names, " + ".join(names)]
+    found = [[float(share) for share in row[-2:]] for row in cells]
+    assert all(both > max(alone) for *alone, both in zip(*found, strict=True))
+
+
+def test_a_run_is_judged_at_both_margins(tmp_path, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    import judged
+
+    judged.main(str(make(tmp_path / "noise.json")), "5%")
+    said, empty, head, *rows = capsys.readouterr().out.splitlines()
+    assert "Of 6 cases with 5.0 % more time, 6 were called slower" in said
+    assert "At a margin of 5% 6 of the 6 unchanged cases were called the same" in said
+    assert not empty and head.startswith("| time of a call") and len(rows) == 1 + 3 + 1
 
 
 def test_scattered_processes_are_drawn_and_the_chosen_factor_comes_back(monkeypatch, capsys):

@@ -1,0 +1,35 @@
+"""What two runs find that are judged as two sessions of one, beside each of them alone.
+
+    python results/noise/sessions.py > results/noise/sessions.md
+
+Of the runs on two threads with a core for each; trials are those of `figures.py`, with the figure
+of a process that was chosen there.
+"""
+
+from __future__ import annotations
+
+from itertools import combinations
+from pathlib import Path
+
+from figures import COLUMNS, load, row
+
+from rnnbench.statistics import side_figures
+
+
+def main() -> None:
+    """Print a row for each run and for each two of them."""
+    folder = Path(__file__).parent
+    runs = {
+        path.name.removeprefix("blocks-").removesuffix(".json.gz"): load(path)
+        for path in sorted(folder.glob("blocks-*threads2*.json.gz"))
+        if "unbound" not in path.name
+    }
+    print(f"| {COLUMNS.partition(' | ')[2].replace('run', 'runs', 1)} |")
+    print("|---" + "|---:" * (COLUMNS.count("|") - 1) + "|")
+    for names in [*combinations(runs, 1), *combinations(runs, 2)]:
+        shares = row([runs[name] for name in names], side_figures)
+        print(f"| {' + '.join(names)} | {' | '.join(f'{share:.1f}' for share in shares)} |")
+
+
+if __name__ == "__main__":
+    main()
