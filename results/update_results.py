@@ -120,6 +120,7 @@ def noise() -> Parts:
         "table": table,
         **{f"noise {run}": said(f"noise/noise-{run}.md") for run in runs},
         **{name: said(f"noise/{name}.md") for name in ("levels", "figures", "scatter", "sessions")},
+        "history": said("noise/history-table.md"),
     }
 
 
