@@ -93,7 +93,7 @@ def machine() -> Parts:
     return {
         "limits": "\n".join(lines),
         "check": fenced(said("machine/check.log")),
-        "xeon": fenced(said("machine/check-xeon.log")),
+        **{run: fenced(said(f"machine/check-{run}.log")) for run in ("disturbed", "epyc")},
     }
 
 
