@@ -114,7 +114,10 @@ def noise() -> Parts:
         )
     ]
     head = ["blocks", *TARGET.values()]
-    runs = ("2026-11-24", "2026-11-24-evening", "2026-11-25-threads2", "2026-11-28-threads2")
+    runs = (
+        *("2026-11-24", "2026-11-24-evening", "2026-11-25-threads2"),
+        *("2026-11-28-threads2", "2026-11-28-threads2-sessions"),
+    )
     return {
         "target": "\n".join([f"| {' | '.join(head)} |", "|" + "---:|" * len(head), *rows]),
         "table": table,

@@ -146,23 +146,22 @@ def _measure(
         *(f"--rnn-planted={n}={share}" for n, share in zip(names[2:], shares, strict=True)),
     ]
     numbers = range(1, sessions + 1)
-    files = [output / f"session-{number}.json" for number in numbers]
-    if sessions == 1:
-        files = [output / _FILE]
+    one = sessions == 1
+    files = [output / (_FILE if one else f"session-{number}.json") for number in numbers]
     try:
         for number, file in zip(numbers, files, strict=True):
-            if resume and _is_whole(file):
+            if resume and _has_lost_its_journal(file):
                 continue
-            if sessions > 1:
+            if not one:
                 typer.echo(f"Session {number} of {sessions}")
             measure(file, [*arguments, *arguments_of_order(number)], resume=resume)
     except Interrupted as interrupted:
         raise typer.Exit(interrupted.status) from None
-    return files[0] if sessions == 1 else _joined(files, output / _FILE)
+    return files[0] if one else _joined(files, output / _FILE)
 
 
-def _is_whole(file: Path) -> bool:
-    """Whether a run came to its end: until then it has a journal, and no result."""
+def _has_lost_its_journal(file: Path) -> bool:
+    """Whether a result is there and nothing to go on from: to go on would be to measure anew."""
     return file.exists() and not file.with_name(f"{file.name}.journal").exists()
 
 

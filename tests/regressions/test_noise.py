@@ -230,7 +230,7 @@ class TestCommand:
         assert found.unchanged.sides.base.run.sessions == ((0, 8), (8, 16), (16, 24))
         assert found.session().process_deviation < 0.01
 
-        # A session that came to its end is not measured again; one with a journal goes on.
+        # What has a journal goes on from it; a result without one is not measured again.
         (tmp_path / "there" / "session-2.json.journal").write_text("")
         assert run(capsys, *told, "--resume")[0] == 0
         assert [(name, resume) for name, _, resume in asked[3:]] == [("session-2.json", True)]
