@@ -55,6 +55,11 @@ FIGURES: dict[str, Figures] = {
 }
 
 
+def run_of(path: Path) -> str:
+    """The name of the run whose blocks a file holds."""
+    return path.name.removeprefix("blocks-").removesuffix(".json.gz")
+
+
 def load(path: Path) -> dict[str, Pairs]:
     """The unchanged cases of a run, by name."""
     with gzip.open(path) as stream:
@@ -114,10 +119,9 @@ def main() -> None:
     print("|---|---" + "|---:" * (COLUMNS.count("|") - 1) + "|")
     for path in paths:
         cases = load(path)
-        run = path.name.removeprefix("blocks-").removesuffix(".json.gz")
         for name, figures in FIGURES.items():
             cells = " | ".join(f"{share:.1f}" for share in row([cases], figures))
-            print(f"| {name} | {run} | {cells} |")
+            print(f"| {name} | {run_of(path)} | {cells} |")
 
 
 if __name__ == "__main__":

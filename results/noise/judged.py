@@ -12,7 +12,7 @@ import sys
 
 from rnnbench.regressions.compare_command import parse_share
 from rnnbench.regressions.noise import size_classes, study
-from rnnbench.regressions.noise_output import sentences, to_table
+from rnnbench.regressions.noise_output import per_cent, sentences, to_table
 from rnnbench.report.render import to_markdown
 from rnnbench.results import read
 
@@ -24,11 +24,10 @@ def main(file: str, *planted: str) -> None:
     results = read([file])
     found = study(results, [parse_share(share, "planted") for share in planted])
     same = size_classes(study(results, [], margin=WIDE))[-1].same
-    low, high = (100 * end for end in same.interval)
     said = [
         *sentences(found),
         f"At a margin of {WIDE:.0%} {same.found} of the {same.of} unchanged cases were called the "
-        f"same ({100 * same.value:.1f} % [{low:.1f}, {high:.1f}]).",
+        f"same ({per_cent(same)}).",
     ]
     lines = to_markdown(to_table(found)).splitlines()
     print("\n".join([" ".join(said), "", *(line for line in lines if line.startswith("|"))]))

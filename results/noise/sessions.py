@@ -11,7 +11,7 @@ from __future__ import annotations
 from itertools import combinations
 from pathlib import Path
 
-from figures import COLUMNS, load, row
+from figures import COLUMNS, load, row, run_of
 
 from rnnbench.statistics import side_figures
 
@@ -20,7 +20,7 @@ def main() -> None:
     """Print a row for each run and for each two of them."""
     folder = Path(__file__).parent
     runs = {
-        path.name.removeprefix("blocks-").removesuffix(".json.gz"): load(path)
+        run_of(path): load(path)
         for path in sorted(folder.glob("blocks-*threads2*.json.gz"))
         if "unbound" not in path.name
     }

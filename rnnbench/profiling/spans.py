@@ -13,14 +13,13 @@ from torch.profiler import profile, record_function
 
 from rnnbench.worker.blocks import Timed
 from rnnbench.worker.clocks import Clock
-from rnnbench.worker.ran import activities_of
+from rnnbench.worker.ran import MEMORY_EVENT, activities_of
 
 __all__ = ["CALL", "Incomplete", "Recording", "Span", "nested", "record"]
 
 CALL = "rnnbench::call"
 """The span that all others of a call lie in."""
 
-_MEMORY_EVENT = "[memory]"
 _NANO = 1e-9
 
 
@@ -104,7 +103,7 @@ def _split(events: Iterable[Any]) -> tuple[list[Span], list[Span]]:
     on_cpu, on_device = [], []
     for event in events:
         entry = (event.name(), event.start_ns(), event.start_ns() + event.duration_ns())
-        if event.name() == _MEMORY_EVENT or _is_hidden(event):
+        if event.name() == MEMORY_EVENT or _is_hidden(event):
             continue
         if event.device_type().name == "CPU":
             on_cpu.append(entry)

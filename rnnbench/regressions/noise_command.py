@@ -128,11 +128,12 @@ def _shares(text: str) -> list[float]:
 def _measure(
     arguments: list[str], shares: list[float], output: Path, *, sessions: int, resume: bool
 ) -> Path:
+    from rnnbench.regressions.joining import join_results
     from rnnbench.regressions.noise import AGAIN, SAME, name_of_planted
     from rnnbench.regressions.processes import Interrupted
     from rnnbench.regressions.stages import arguments_of_order
     from rnnbench.regressions.versions import measure
-    from rnnbench.report.outputs import check_output_folder
+    from rnnbench.report.outputs import check_output_folder, write_document
 
     check_output_folder(str(output))
     output.mkdir(parents=True, exist_ok=True)
@@ -157,22 +158,14 @@ def _measure(
             measure(file, [*arguments, *arguments_of_order(number)], resume=resume)
     except Interrupted as interrupted:
         raise typer.Exit(interrupted.status) from None
-    return files[0] if one else _joined(files, output / _FILE)
+    if not one:
+        write_document(output / _FILE, join_results(files))
+    return output / _FILE
 
 
 def _has_lost_its_journal(file: Path) -> bool:
     """Whether a result is there and nothing to go on from: to go on would be to measure anew."""
     return file.exists() and not file.with_name(f"{file.name}.journal").exists()
-
-
-def _joined(sessions: list[Path], file: Path) -> Path:
-    import json
-
-    from rnnbench.regressions.joining import join_results
-    from rnnbench.report.outputs import write_file
-
-    write_file(file, json.dumps(join_results(sessions), allow_nan=False).encode())
-    return file
 
 
 def _print(found: NoiseStudy) -> None:

@@ -12,7 +12,7 @@ from rnnbench.regressions.noise import NoiseStudy, SizeClass, size_classes
 from rnnbench.report.content import Cell, Table
 from rnnbench.report.tables._columns import Column, assemble
 
-__all__ = ["sentences", "to_table"]
+__all__ = ["per_cent", "sentences", "to_table"]
 
 
 def sentences(found: NoiseStudy) -> list[str]:
@@ -22,14 +22,14 @@ def sentences(found: NoiseStudy) -> list[str]:
     session = found.session()
     said = [
         f"Of {every.false_alarms.of} unchanged cases {every.false_alarms.found} were called slower "
-        f"or faster ({_per_cent(every.false_alarms)}) and {every.same.found} the same within "
+        f"or faster ({per_cent(every.false_alarms)}) and {every.same.found} the same within "
         f"± {format_share(found.unchanged.margin)}; {every.covered.found} of {every.covered.of} "
         "intervals of 95 % hold 1.",
     ]
     for share, power in sorted(every.power.items()):
         said.append(
             f"Of {power.of} cases with {format_share(share)} more time, {power.found} were called "
-            f"slower ({_per_cent(power)})."
+            f"slower ({per_cent(power)})."
         )
     others = run.load.get("others_share")
     count = len(run.sessions)
@@ -98,9 +98,10 @@ def _data(classes: list[SizeClass]) -> pd.DataFrame:
 def _cell(share: Share) -> Cell:
     if not share.of:
         return Cell("none")
-    return Cell(f"{share.found}/{share.of} {_per_cent(share)}", share.value)
+    return Cell(f"{share.found}/{share.of} {per_cent(share)}", share.value)
 
 
-def _per_cent(share: Share) -> str:
+def per_cent(share: Share) -> str:
+    """A share with its interval."""
     low, high = (100 * end for end in share.interval)
     return f"{100 * share.value:.1f} % [{low:.1f}, {high:.1f}]"

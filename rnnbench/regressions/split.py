@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rnnbench.report.outputs import write_file
+from rnnbench.report.outputs import write_document
 from rnnbench.validation import read_document
 
 __all__ = ["environment_document", "split_result"]
@@ -27,7 +26,7 @@ def split_result(file: Path) -> dict[str, Path]:
     for name in document["rnnbench"]["environments"]:
         path = file.with_name(f"{file.stem}-{name}.json")
         part = environment_document(document, name)
-        write_file(path, json.dumps(part, allow_nan=False).encode())
+        write_document(path, part)
         files[name] = path
     return files
 

@@ -24,7 +24,7 @@ from rnnbench.regressions.joining import join_results
 from rnnbench.regressions.machine_noise import known_noise
 from rnnbench.regressions.sides import sides_of
 from rnnbench.regressions.versions import measure
-from rnnbench.report.outputs import write_file
+from rnnbench.report.outputs import write_document, write_file
 from rnnbench.results import Results, described_run, read
 from rnnbench.schema import MOST_STAGES
 
@@ -147,7 +147,7 @@ def measure_in_stages(
     seconds = plan.seconds / plan.stages
     while True:
         if state.finished:
-            _write(result, _joined(result, plan.stages, state.finished))
+            write_document(result, _joined(result, plan.stages, state.finished))
         if state.finished >= plan.stages:
             return
         stage = state.finished + 1
@@ -167,7 +167,7 @@ def measure_in_stages(
             resume=resume,
         )
         state = dataclasses.replace(state, finished=stage)
-        _write(_state_file(result), dataclasses.asdict(state))
+        write_document(_state_file(result), dataclasses.asdict(state))
 
 
 def compared_with_first(results: Results, names: Sequence[str]) -> list[Comparison]:
@@ -250,10 +250,6 @@ def _stage_file(result: Path, stage: int) -> Path:
     return result.with_name(f"stage-{stage}.json")
 
 
-def _write(path: Path, document: Any) -> None:
-    write_file(path, json.dumps(document, allow_nan=False).encode())
-
-
 def _begun(result: Path, plan: Plan, *, resume: bool) -> _State:
     """The state of the run that the folder holds, or of one that is begun now."""
     folder = result.parent
@@ -261,7 +257,7 @@ def _begun(result: Path, plan: Plan, *, resume: bool) -> _State:
     if state is None:
         folder.mkdir(exist_ok=True)
         state = _State(plan.stages, 0, plan.asked())
-        _write(_state_file(result), dataclasses.asdict(state))
+        write_document(_state_file(result), dataclasses.asdict(state))
     asked = plan.asked()
     different = [
         name for name in sorted(state.asked | asked) if state.asked.get(name) != asked.get(name)

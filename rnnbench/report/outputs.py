@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import os
 import secrets
 import signal
@@ -13,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import IO
+from typing import IO, Any
 
 from rnnbench.errors import UserError
 
@@ -24,6 +25,7 @@ __all__ = [
     "staged_file",
     "staged_name",
     "undisturbed",
+    "write_document",
     "write_file",
 ]
 
@@ -92,6 +94,15 @@ def write_file(path: Path, content: bytes) -> None:
                     staged.unlink()
     except OSError as error:
         raise UserError(f"{_said(path)}: cannot be written: {error.strerror or error}") from None
+
+
+def write_document(path: Path, document: Any) -> None:
+    """Write a document as JSON, as `write_file` does.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    write_file(path, json.dumps(document, allow_nan=False).encode())
 
 
 @contextmanager

@@ -17,9 +17,9 @@ from rnnbench.worker.clocks import Clock
 from rnnbench.worker.compilation import Graphs
 from rnnbench.worker.memory import changes, peak_bytes, peak_of
 
-__all__ = ["activities_of", "backend_of", "what_ran"]
+__all__ = ["MEMORY_EVENT", "activities_of", "backend_of", "what_ran"]
 
-_MEMORY_EVENT = "[memory]"
+MEMORY_EVENT = "[memory]"
 """As the profiler names an allocation or a release."""
 
 _ACTIVITIES = {"cuda": "CUDA", "xpu": "XPU"}
@@ -106,12 +106,12 @@ def _calls(profiler: profile) -> Iterator[tuple[str, bool, bool]]:
     raw = results.events() if results is not None else []
     if not raw or not hasattr(raw[0], "start_ns"):
         for event in profiler.events() or ():  # type: ignore[no-untyped-call]
-            if event.name != _MEMORY_EVENT:
+            if event.name != MEMORY_EVENT:
                 yield event.name, event.device_type.name == "CPU", not event.cpu_children
         return
     on_cpu = []
     for event in raw:
-        if event.name() == _MEMORY_EVENT:
+        if event.name() == MEMORY_EVENT:
             continue
         if event.device_type().name == "CPU":
             start = event.start_ns()

@@ -243,17 +243,17 @@ class TestGoingOn:
         self, runs, monkeypatch, written
     ):
         made, result = runs(noisy={1: [3], 2: [3], 3: [3]})
-        real = module._write
+        real = module.write_document
 
         def killed(path, document):
             if len(made.made) == 2 and path.name == written:
                 raise KeyboardInterrupt
             real(path, document)
 
-        monkeypatch.setattr(module, "_write", killed)
+        monkeypatch.setattr(module, "write_document", killed)
         with pytest.raises(KeyboardInterrupt):
             run(result)
-        monkeypatch.setattr(module, "_write", real)
+        monkeypatch.setattr(module, "write_document", real)
         run(result, resume=True)
         assert [batches for _, batches in made.stages[1:]] == [[3]] * (len(made.stages) - 1)
         assert [stage for stage, _ in made.stages][2:] == (
