@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 import rnnbench
+from tests.processes import parent, workers
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PACKAGE_ROOT = Path(rnnbench.__file__).resolve().parents[1]
@@ -234,33 +235,12 @@ def unwatched(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def _workers() -> dict[int, str]:
-    """Processes that run a worker's bootstrap now, with their command line."""
-    found = {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            command = (folder / "cmdline").read_bytes().decode().split("\0")
-            state = (folder / "stat").read_text().rpartition(")")[2].split()[0]
-        except OSError:
-            continue
-        if state != "Z" and any(part.endswith("worker/bootstrap.py") for part in command):
-            found[int(folder.name)] = " ".join(command)
-    return found
-
-
-def _parent(pid: int) -> int:
-    try:
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-    except OSError:
-        return 0
-
-
 @pytest.fixture
 def workers_of() -> Callable[[int], set[int]]:
     """The worker processes whose coordinator is a given process."""
 
     def of(coordinator: int) -> set[int]:
-        return {pid for pid in _workers() if _parent(pid) == coordinator}
+        return {pid for pid in workers() if parent(pid) == coordinator}
 
     return of
 
@@ -268,7 +248,7 @@ def workers_of() -> Callable[[int], set[int]]:
 @pytest.fixture
 def is_alive() -> Callable[[int], bool]:
     """Whether a process is there and is a worker; another one may have got its number since."""
-    return lambda pid: pid in _workers()
+    return lambda pid: pid in workers()
 
 
 @pytest.fixture(scope="session", autouse=True)

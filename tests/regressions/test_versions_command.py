@@ -6,13 +6,13 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
 from rnnbench.regressions import versions
 from rnnbench.validation import validate
 from tests.conftest import TINY, environment
+from tests.processes import descendants, is_there
 
 TINY_ARGUMENTS = [f"--{name.replace('_', '-')}={value}" for name, value in TINY.items()]
 PYTHONS = [f"one={sys.executable}", f"two={sys.executable}"]
@@ -157,12 +157,12 @@ def test_ended_in_the_middle_it_leaves_no_process_and_goes_on(run, tmp_path, num
         assert time.monotonic() < deadline
         assert process.poll() is None, log.read_text()
         time.sleep(0.01)
-    family = _descendants(process.pid)
+    family = descendants(process.pid)
     assert len(family) >= 3, "pytest and two workers"
     process.send_signal(number)
     status = process.wait(timeout=60)
     assert status == (130 if number == signal.SIGINT else -signal.SIGKILL)
-    while any(map(_is_there, family)):
+    while any(map(is_there, family)):
         assert time.monotonic() < deadline
         time.sleep(0.02)
     done = run(*arguments, "--resume")
@@ -171,29 +171,6 @@ def test_ended_in_the_middle_it_leaves_no_process_and_goes_on(run, tmp_path, num
     names = [benchmark["fullname"] for benchmark in document["benchmarks"]]
     assert len(names) == len(set(names)) == 12
     assert document["rnnbench"]["load"]["resumed_cases"] >= 1
-
-
-def _descendants(pid):
-    parents = {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            fields = (folder / "stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        parents[int(folder.name)] = int(fields[1])
-    found = set()
-    new = {pid}
-    while new:
-        new = {child for child, parent in parents.items() if parent in new} - found
-        found |= new
-    return found
-
-
-def _is_there(pid):
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 class TestBadInput:
