@@ -13,7 +13,7 @@ from rnnbench.measuring.journal import Journal
 from rnnbench.measuring.options import Options
 from rnnbench.measuring.team import Team
 from rnnbench.measuring.turns import sweeps
-from rnnbench.measuring.workers import CaseProblem, Worker, WorkerLost
+from rnnbench.measuring.workers import CaseProblem, NoWorker, Worker, WorkerLost
 from rnnbench.statistics import Comparison, compare_blocks, estimate_blocks
 from rnnbench.work import work_of
 
@@ -41,6 +41,7 @@ class CaseRun:
     """All that is known of one case: what preparing it told, and its blocks so far.
 
     ``blocks`` are as in the result file, but each holds its own ``rounds``, seconds per call.
+    ``unfinished``: an environment of its group broke, so a resumed run goes on with the group.
     """
 
     case: Case
@@ -53,6 +54,7 @@ class CaseRun:
     reason: str = ""
     instructions: dict[str, Any] = field(default_factory=dict)
     resumed: bool = False
+    unfinished: bool = False
 
     @property
     def measured(self) -> bool:
@@ -125,6 +127,11 @@ class Engine:
         if time_them and alive:
             self._take_turns(alive)
         self._finish(alive)
+        if any(run.unfinished for run in runs):
+            # All of them again when the run is resumed: what is compared must have taken turns.
+            for run in runs:
+                run.unfinished = True
+            return
         self._journal.append(*(run.record() for run in runs))
 
     def _check(self, runs: Sequence[CaseRun]) -> None:
@@ -205,6 +212,7 @@ class Engine:
 
     def _give_up(self, run: CaseRun, problem: CaseProblem) -> None:
         run.status, run.reason = problem.status, problem.reason
+        run.unfinished = isinstance(problem, NoWorker)
         run.blocks.clear()
 
     def _take_turns(self, alive: list[CaseRun]) -> None:
@@ -312,6 +320,8 @@ class Engine:
                 except WorkerLost:
                     # It was lost while it waited. What it measured stands; the next needs one.
                     self._team.replace(environment, slot)
+                    continue
+                except NoWorker:
                     continue
                 count = recompiled.get(environment, 0) + answer["recompilations"]
                 recompiled[environment] = count

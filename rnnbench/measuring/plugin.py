@@ -411,7 +411,7 @@ def _closing_lines(run: Run) -> Iterator[str]:
         note = load_note(accounts)
         if note is not None:
             yield note
-    yield from run.notes
+    yield from run.all_notes()
     yield from dict.fromkeys(
         told["no_limits"] for told in run.limits().values() if "no_limits" in told
     )

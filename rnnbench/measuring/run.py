@@ -143,6 +143,8 @@ class Run:
             return {"reason": lost.reason}
         except CaseProblem as problem:
             return {"reason": problem.reason}
+        except UserError as error:  # its environment has broken since the run began
+            return {"reason": str(error)}
 
     def _cpu_seconds(self) -> float:
         assert self._team is not None
@@ -160,7 +162,8 @@ class Run:
             self._counting_cache.remove()
         if self._team is not None:
             self._team.close()
-        if self._reported and self._finished >= set(self.runs):
+        kept = {case for case in self._finished if not self.runs[case].unfinished}
+        if self._reported and kept >= set(self.runs):
             self._journal.append({"type": "end"})
         self._journal.close()
 
@@ -178,13 +181,25 @@ class Run:
                 for name, described in self._team.environments().items()
             },
             "load": self.load(),
-            "notes": self.notes,
+            "notes": self.all_notes(),
             "not_measured": [
                 {"case": run.case.columns(), "status": run.status, "reason": run.reason}
                 for run in self.reported()
                 if not run.measured
             ],
         }
+
+    def all_notes(self) -> list[str]:
+        """What a reader of the result must know, also of environments that broke meanwhile."""
+        broken = {} if self._team is None else self._team.broken
+        return [
+            *self.notes,
+            *(
+                f"the environment {name!r} broke in the middle of the run ({reason}); its other "
+                "cases are not measured; mend it, and --rnn-resume goes on with them"
+                for name, reason in broken.items()
+            ),
+        ]
 
     def limits(self) -> dict[str, dict[str, Any]]:
         """What is known of the machine's limits, by environment, as a result holds it.

@@ -13,7 +13,7 @@ from rnnbench.errors import UserError
 from rnnbench.measuring.memory import available_memory, replicates_that_fit
 from rnnbench.measuring.options import Options
 from rnnbench.measuring.scratch import Scratch
-from rnnbench.measuring.workers import InProcessWorker, ProcessWorker, Worker
+from rnnbench.measuring.workers import InProcessWorker, MissingWorker, ProcessWorker, Worker
 
 __all__ = ["Team"]
 
@@ -22,7 +22,8 @@ class Team:
     """Starts, replaces and ends workers.
 
     A slot holds one worker of each environment; a worker that is lost is replaced in its slot by a
-    fresh process with a new replicate number, because the process is the unit of evidence.
+    fresh process with a new replicate number, because the process is the unit of evidence. Where
+    none starts any more the environment has broken: ``broken`` says why, and the others go on.
     """
 
     def __init__(self, options: Options, first_replicate: int = 0) -> None:
@@ -34,6 +35,7 @@ class Team:
         self._memory = available_memory()
         self.slots = 0
         self.note: str | None = None
+        self.broken: dict[str, str] = {}
         self.waited_cpu = 0.0
         self.waited_wall = 0.0
         self._cpu_of_retired = 0.0
@@ -98,14 +100,25 @@ class Team:
         return self._workers[environment, slot]
 
     def replace(self, environment: str, slot: int) -> Worker:
-        """Bury the worker of a slot and start another in its place."""
-        self._retire(self._workers.pop((environment, slot)))
-        return self._start(environment, slot)
+        """Bury the worker of a slot and start another in its place, or what stands for one."""
+        lost = self._workers.pop((environment, slot))
+        self._retire(lost)
+        try:
+            return self._start(environment, slot)
+        except UserError as error:
+            reason = f"no worker could be started again: {error}"
+            self.broken.setdefault(environment, reason)
+            missing = self._workers[environment, slot] = MissingWorker(lost, reason)
+            return missing
 
     def environments(self) -> dict[str, dict[str, Any]]:
         """What each environment says of itself, and which replicates it had."""
         return {
-            name: {**described, "processes": self._next_replicate[name]}
+            name: {
+                **described,
+                "processes": self._next_replicate[name],
+                **({"broken": self.broken[name]} if name in self.broken else {}),
+            }
             for name, described in self._described.items()
         }
 

@@ -21,6 +21,8 @@ from rnnbench.errors import UserError
 __all__ = [
     "CaseProblem",
     "InProcessWorker",
+    "MissingWorker",
+    "NoWorker",
     "ProcessWorker",
     "Worker",
     "WorkerLost",
@@ -44,6 +46,13 @@ class CaseProblem(Exception):
 
 class WorkerLost(CaseProblem):
     """As above, and the worker's process is gone: its other cases must be prepared anew."""
+
+
+class NoWorker(CaseProblem):
+    """The case's environment has broken since the run began: no worker of it can be had any more.
+
+    It says nothing of the case, which a resumed run therefore measures.
+    """
 
 
 class Worker(Protocol):
@@ -116,16 +125,23 @@ class ProcessWorker:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  # closed in close()
         self._oom_kills = _oom_kills()
         bootstrap = Path(__file__).parent.parent / "worker" / "bootstrap.py"
-        self._process = subprocess.Popen(
-            [*under, python, str(bootstrap), serving],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-            env={**own_environment(python), **(variables or {})},
-            # A process group of its own: a hanging compiler's children end with it, and a Ctrl-C
-            # is the coordinator's to handle.
-            start_new_session=True,
-        )
+        try:
+            self._process = subprocess.Popen(
+                [*under, python, str(bootstrap), serving],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._log,
+                env={**own_environment(python), **(variables or {})},
+                # A process group of its own: a hanging compiler's children end with it, and a
+                # Ctrl-C is the coordinator's to handle.
+                start_new_session=True,
+            )
+        except OSError as error:
+            self._log.close()
+            raise UserError(
+                f"environment {environment!r}: {under[0] if under else python} cannot be started "
+                f"({error.strerror})"
+            ) from error
         self._buffer = b""
         self._selector = selectors.DefaultSelector()
         assert self._process.stdout is not None
@@ -237,6 +253,32 @@ class ProcessWorker:
         self._selector.close()
         self._process.stdout.close()
         self._log.close()
+
+
+class MissingWorker:
+    """Stands where a worker could not be replaced, and answers every question with the reason."""
+
+    def __init__(self, lost: Worker, reason: str) -> None:
+        self.environment = lost.environment
+        self.replicate = lost.replicate
+        self.hello = lost.hello
+        self.waited_cpu = 0.0
+        self.waited_wall = 0.0
+        self.cpu = 0.0
+        self._reason = reason
+
+    def ask(self, op: str, timeout: float, **fields: Any) -> dict[str, Any]:
+        raise NoWorker("crashed", self._reason)
+
+    def settled(self) -> None:
+        """It never computes."""
+
+    def alive(self) -> bool:
+        """So that nobody tries to replace it again."""
+        return True
+
+    def close(self) -> None:
+        """Nothing to end."""
 
 
 class InProcessWorker:

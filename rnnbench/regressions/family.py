@@ -24,18 +24,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import TypeAlias
 
 from rnnbench.statistics import Verdict, verdict_of
 
-__all__ = ["Bounds", "Finding", "Interval", "judge"]
+__all__ = ["Bounds", "Finding", "Interval", "judge", "level_of_one_more"]
 
 Bounds: TypeAlias = tuple[float, float | None, float | None]
 Interval: TypeAlias = Callable[[float], Bounds]
 """The ratio and its ends at a level; ends are None where there are too few processes."""
 
 _POWER = 0.8
-_NORMAL_POWER, _NORMAL_END = 0.8416, 1.9600  # quantiles of the normal distribution at 0.8 and 0.975
+_NORMAL = NormalDist()
 
 
 @dataclass(frozen=True)
@@ -43,9 +44,10 @@ class Finding:
     """New over base, with the interval that its verdict rests on.
 
     ``level`` is that of the interval after the adjustment. ``detectable`` is the share by which the
-    new side would have to be slower, or faster, to be found with a chance of about 80 %: the half
-    width of the interval, lengthened by what the normal distribution asks for beyond an even
-    chance. None without an interval.
+    new side of this case, and of no other one more, would have to be slower, or faster, to be found
+    with a chance of about 80 %: the half width of the interval at the level that one more change
+    needs in this family, lengthened by what the normal distribution asks for beyond an even chance.
+    None without such an interval.
     ``alone`` are the ratio and the ends of the interval as if there were no other case.
     """
 
@@ -90,12 +92,22 @@ def judge(
             levels[index] = 1 - rate * count / len(intervals)
             bounds[index] = intervals[index](levels[index])
         changed = [index for index in changed if _leaves_one_out(bounds[index])]
-    return [
-        Finding(
-            *found, verdict_of(found[1], found[2], margin), level, _detectable(found), by_itself
-        )
-        for found, level, by_itself in zip(bounds, levels, alone, strict=True)
-    ]
+    one_more = level_of_one_more(len(changed), len(intervals), rate)
+    findings = []
+    for index, (found, level) in enumerate(zip(bounds, levels, strict=True)):
+        needed = level if index in changed else one_more
+        wide = found if needed == level else intervals[index](needed)
+        verdict = verdict_of(found[1], found[2], margin)
+        findings.append(Finding(*found, verdict, level, _detectable(wide, needed), alone[index]))
+    return findings
+
+
+def level_of_one_more(found: int, cases: int, rate: float) -> float:
+    """The level at which an interval must leave 1 out for its case to be found beside others.
+
+    ``found`` of all ``cases`` are found already, and no other one is.
+    """
+    return 1 - rate * min(found + 1, cases) / max(1, cases)
 
 
 def _leaves_one_out(bounds: Bounds) -> bool:
@@ -103,9 +115,9 @@ def _leaves_one_out(bounds: Bounds) -> bool:
     return low is not None and high is not None and not low <= 1 <= high
 
 
-def _detectable(bounds: Bounds) -> float | None:
+def _detectable(bounds: Bounds, level: float) -> float | None:
     ratio, low, high = bounds
     if low is None or high is None:
         return None
     half = max(math.log(ratio / low), math.log(high / ratio))
-    return math.exp(half * (1 + _NORMAL_POWER / _NORMAL_END)) - 1
+    return math.expm1(half * (1 + _NORMAL.inv_cdf(_POWER) / _NORMAL.inv_cdf((1 + level) / 2)))

@@ -11,11 +11,13 @@ import pandas as pd
 
 from rnnbench.cases import DEFAULT_ENVIRONMENT, Case
 from rnnbench.regressions.compare import Compared, Comparison, compare
+from rnnbench.regressions.family import level_of_one_more
 from rnnbench.regressions.machine_noise import NoiseSession, Share
 from rnnbench.regressions.sides import sides_of
+from rnnbench.report.ratios import ratio_of
 from rnnbench.results import Results
 from rnnbench.schema import CASE_COLUMNS
-from rnnbench.statistics import Verdict, process_figure
+from rnnbench.statistics import Verdict, process_figure, verdict_of
 
 __all__ = ["AGAIN", "SAME", "NoiseStudy", "SizeClass", "name_of_planted", "size_classes", "study"]
 
@@ -33,10 +35,15 @@ _SIZES = (
 
 @dataclass(frozen=True)
 class NoiseStudy:
-    """Comparisons of one run: unchanged, and by the share that was planted."""
+    """Comparisons of one run: unchanged, and by the share that was planted.
+
+    In those, all cases are slower at once, which is easier to find than one alone: ``alone`` says how
+    many would have been found if each were the only slower one among the unchanged.
+    """
 
     unchanged: Comparison
     planted: Mapping[float, Comparison]
+    alone: Mapping[float, Share]
 
     def session(self) -> NoiseSession:
         """What is kept of it."""
@@ -100,10 +107,29 @@ def study(
     def against(environment: str) -> Comparison:
         return compare(sides_of(results, SAME, environment), margin=margin, rate=rate)
 
+    unchanged = against(AGAIN)
+    slowed = {share: against(name_of_planted(share)) for share in planted}
     return NoiseStudy(
-        unchanged=against(AGAIN),
-        planted={share: against(name_of_planted(share)) for share in planted},
+        unchanged=unchanged,
+        planted=slowed,
+        alone={share: _found_alone(unchanged, found) for share, found in slowed.items()},
     )
+
+
+def _found_alone(unchanged: Comparison, slowed: Comparison) -> Share:
+    """How many of the slowed cases are called slower, each in the place of its unchanged one."""
+    alarms = share_of(unchanged.cases, "slower", "faster").found
+    judged = {case.row for case in slowed.cases if case.finding is not None}
+    level = level_of_one_more(alarms, len(judged), slowed.rate)
+    base, new = slowed.sides.base.rows, slowed.sides.new.rows
+    verdicts = []
+    for key in base.keys() & new.keys():
+        if new[key] in judged:
+            ratio = ratio_of(
+                slowed.sides.results, base[key], new[key], level=level, pairing="took turns"
+            )
+            verdicts.append(verdict_of(ratio.low, ratio.high, slowed.margin))
+    return Share(verdicts.count("slower"), len(verdicts))
 
 
 def size_classes(found: NoiseStudy) -> list[SizeClass]:

@@ -96,6 +96,11 @@ def noise(
     if sessions < 1:
         raise UserError(f"--sessions is {sessions}; give 1 or more")
     if result is None:
+        if replicates < 2:
+            raise UserError(
+                f"--replicates is {replicates}: a single process a side says nothing of how "
+                "processes differ; give 2 or more"
+            )
         result = _measure(
             [
                 f"--rnn-grid={grid}",
@@ -181,6 +186,12 @@ def _store(found: NoiseStudy) -> None:
     from rnnbench.regressions.machines import machine_key
 
     session = found.session()
+    if session.process_deviation == 0:
+        typer.echo(
+            "Not kept as this machine's noise: with one process a side in each session, the run "
+            "does not say how processes differ."
+        )
+        return
     machine = machine_key(found.unchanged.sides.base.described)
     known = load_noise(machine) or MachineNoise(machine)
     if any(entry.measured_at == session.measured_at for entry in known.sessions):

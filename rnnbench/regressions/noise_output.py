@@ -29,7 +29,8 @@ def sentences(found: NoiseStudy) -> list[str]:
     for share, power in sorted(every.power.items()):
         said.append(
             f"Of {power.of} cases with {format_share(share)} more time, {power.found} were called "
-            f"slower ({per_cent(power)})."
+            f"slower ({per_cent(power)}); {found.alone[share].found} would have been if each were "
+            "the only slower one."
         )
     others = run.load.get("others_share")
     count = len(run.sessions)

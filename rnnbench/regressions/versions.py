@@ -59,7 +59,7 @@ def measure(result: Path, arguments: Sequence[str], *, resume: bool) -> None:
     With ``resume`` it goes on from the journal that lies beside the result, if there is one.
 
     Raises:
-        UserError: the run did not come to its end.
+        UserError: the run did not come to its end, or an environment broke meanwhile.
         Interrupted: a signal asked for the end; the journal keeps what was measured.
     """
     journal = result.with_name(f"{result.name}.journal")
@@ -67,6 +67,7 @@ def measure(result: Path, arguments: Sequence[str], *, resume: bool) -> None:
     going_on = [f"{OPTION_PREFIX}resume"] if resume and journal.exists() else []
     status = run_through(suites_command(result, [*arguments, *going_on]))
     if status in _COMPLETED and result.exists():
+        _refuse_if_broken(result)
         return
     if status == _SUITES_REFUSED:
         raise UserError("nothing was measured, for the reason that stands above")
@@ -74,6 +75,18 @@ def measure(result: Path, arguments: Sequence[str], *, resume: bool) -> None:
         f"the run ended with status {status}; what it said stands above, and the same command with "
         "--resume goes on from what was measured"
     )
+
+
+def _refuse_if_broken(result: Path) -> None:
+    """No complete result: the cases of an environment that broke can still be measured."""
+    environments = json.loads(result.read_bytes())["rnnbench"]["environments"]
+    for name, described in environments.items():
+        if "broken" in described:
+            raise UserError(
+                f"the environment {name!r} broke in the middle of the run: {described['broken']}. "
+                f"{result} holds what was measured; mend it, and give the same command with "
+                "--resume for the rest"
+            )
 
 
 def implementations_of(plugins: Sequence[str], arguments: Sequence[str]) -> list[str]:

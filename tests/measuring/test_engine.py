@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 from collections import Counter
+from typing import ClassVar
 
 import pytest
 
@@ -11,7 +12,7 @@ from rnnbench.measuring import engine as engine_module
 from rnnbench.measuring.engine import CaseRun, Engine, baseline_of, result_of, timed_seconds
 from rnnbench.measuring.journal import Journal, by_type, read_journal
 from rnnbench.measuring.options import Options
-from rnnbench.measuring.workers import CaseProblem, WorkerLost
+from rnnbench.measuring.workers import CaseProblem, MissingWorker, WorkerLost
 from rnnbench.work import work_of
 
 CASE = Case(seq_len=10, batch=5, input_size=4, hidden_size=8)
@@ -21,6 +22,8 @@ OPTIONS = Options(seconds=1.0, precision=1e-9)
 
 class FakeWorker:
     """Answers as a worker does; what it is asked stands in its team's log."""
+
+    hello: ClassVar[dict] = {}
 
     def __init__(self, team, environment, slot, replicate):
         self.team, self.environment, self.slot, self.replicate = team, environment, slot, replicate
@@ -39,6 +42,8 @@ class FakeWorker:
         self.team.asked.append((op, timeout, fields))
         self.team.calls[op, name] += 1
         fault = self.team.faults.get((op, name, self.team.calls[op, name]))
+        if (self.environment, op) == self.team.loses:
+            fault = WorkerLost("crashed", "gone")
         if fault is not None:
             self.lost = isinstance(fault, WorkerLost)
             raise fault
@@ -100,6 +105,8 @@ class FakeTeam:
         self.calls = Counter()
         self.faults, self.unsupported = {}, {}
         self.asked_when_dead = None
+        self.loses = None  # the environment and request at which each of its workers is gone
+        self.breaks = set()  # environments of which no worker starts again
         self.dies_after = {}  # replicate -> blocks after which it is gone
         self.compiles, self.compiled_before = set(), set()
         self.recompilations = 0
@@ -126,6 +133,10 @@ class FakeTeam:
     def replace(self, environment, slot):
         assert self._workers[environment, slot].lost
         self.replaced.append((environment, slot))
+        if environment in self.breaks:
+            missing = MissingWorker(self._workers[environment, slot], "its Python is gone")
+            self._workers[environment, slot] = missing
+            return missing
         return self._start(environment, slot)
 
     def ops(self, op):
@@ -540,6 +551,62 @@ class TestLosses:
         runs = measure(team)
         assert len(team.replaced) == 3 + len(NAMES), "three losses are excused, then each costs one"
         assert {run.status for run in runs.values()} == {"crashed"}
+
+
+class TestBrokenEnvironments:
+    @pytest.fixture
+    def broken(self):
+        team = FakeTeam(slots=2, environments=("old", "new"))
+        team.breaks = {"new"}
+        return team
+
+    def group(self, *names):
+        return [
+            CaseRun(dataclasses.replace(CASE, implementation=name, environment=environment))
+            for name in names
+            for environment in ("old", "new")
+        ]
+
+    @pytest.mark.parametrize("fault", ["check", "prepare", "describe", "block"])
+    def test_its_cases_are_given_up_with_the_reason_and_the_others_go_on(
+        self, broken, measure, fault
+    ):
+        runs = self.group("nn_rnn", "b")
+        broken.loses = ("new", fault)
+        measure.runs(broken, runs)
+        found = {(run.case.implementation, run.case.environment): run for run in runs}
+        for name in ("nn_rnn", "b"):
+            assert found[name, "old"].measured
+            assert found[name, "old"].blocks
+            assert found[name, "new"].status == "crashed"
+            assert found[name, "new"].blocks == []
+        assert "its Python is gone" in {run.reason for run in runs}
+
+    def test_groups_after_it_are_measured_where_they_can_be(self, broken, measure):
+        broken.loses = ("new", "check")
+        measure.runs(broken, self.group("nn_rnn"))
+        later = self.group("b", "c")
+        measure.engine.measure(later)
+        assert {run.status for run in later if run.case.environment == "old"} == {"measured"}
+        gone = {(run.status, run.reason) for run in later if run.case.environment == "new"}
+        assert gone == {("crashed", "its Python is gone")}
+        assert len(broken.replaced) == 1, "nobody tries to start it again and again"
+
+    def test_nothing_of_its_groups_is_called_finished(self, broken, measure):
+        broken.loses = ("new", "check")
+        runs = self.group("nn_rnn", "b")
+        measure.runs(broken, runs)
+        assert all(run.unfinished for run in runs)
+        assert by_type(measure.records, "finished") == []
+        kept = by_type(measure.records, "block")
+        assert {block["case"]["environment"] for block in kept} == {"old"}, "a resumed run has them"
+
+    def test_one_that_breaks_at_the_end_loses_no_numbers(self, broken, measure):
+        broken.loses = ("new", "finish")
+        runs = self.group("nn_rnn")
+        measure.runs(broken, runs)
+        assert all(run.measured and run.blocks and not run.unfinished for run in runs)
+        assert broken.replaced == [("new", 0), ("new", 1)]
 
 
 class TestChecks:

@@ -10,6 +10,7 @@ from rnnbench.errors import UserError
 from rnnbench.measuring import team as team_module
 from rnnbench.measuring.options import Options
 from rnnbench.measuring.team import Team
+from rnnbench.measuring.workers import NoWorker
 
 GIB = 2**30
 ENVIRONMENTS = {"old": "/old/python", "new": "/new/python"}
@@ -207,9 +208,20 @@ class TestReplacing:
             raise UserError("its Python is gone")
 
         monkeypatch.setattr(team_module, "ProcessWorker", refuse)
-        with pytest.raises(UserError):
-            team.replace("old", 0)
-        assert team.environments()["old"] == {"torch": "torch of old", "processes": 1}
+        missing = team.replace("old", 0)
+        assert team.worker("old", 0) is missing
+        reason = "no worker could be started again: its Python is gone"
+        assert team.environments()["old"] == {
+            "torch": "torch of old",
+            "processes": 1,
+            "broken": reason,
+        }
+        assert team.environments()["new"] == {"torch": "torch of new", "processes": 1}
+        assert missing.alive()
+        with pytest.raises(NoWorker, match="its Python is gone") as refused:
+            missing.ask("check", 1.0, cases=[])
+        assert refused.value.status == "crashed"
+        assert team.waiting_cpu_share() == pytest.approx(1.0 / 20), "accounts go on"
 
 
 class TestAccounts:

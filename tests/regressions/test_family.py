@@ -113,12 +113,29 @@ class TestRates:
         assert claimed > 500
         assert missed / claimed <= 0.05 + 0.02
 
-    def test_a_change_of_the_detectable_size_is_found_about_four_times_in_five(self):
+    @pytest.mark.parametrize("cases", [1, 20])
+    def test_a_change_of_the_detectable_size_is_found_about_four_times_in_five(self, cases):
         generator = np.random.default_rng(4)
-        sizes = [judge([drawn(generator, 1.0)])[0].detectable for _ in range(300)]
-        size = float(np.median(sizes))
-        found = [judge([drawn(generator, 1 + size)], margin=1e-6)[0].verdict for _ in range(300)]
+        others = [1.0] * (cases - 1)
+
+        def first(ratio):
+            return judge([drawn(generator, truth) for truth in (ratio, *others)], margin=1e-6)[0]
+
+        size = float(np.median([first(1.0).detectable for _ in range(200)]))
+        found = [first(1 + size).verdict for _ in range(300)]
         assert 0.7 <= found.count("slower") / 300 <= 0.95
+
+    def test_the_detectable_size_is_that_of_one_more_change(self):
+        factor = {}
+        for changed in (0, 3):
+            family = [known(1.1, 0.001)] * changed + [known(1.0, 0.01)] * (20 - changed)
+            found = judge(family)[-1]
+            assert found.level == pytest.approx(0.95), "the interval that is shown is its own"
+            _, _, high = known(1.0, 0.01)(1 - 0.05 * (changed + 1) / 20)
+            factor[changed] = math.log1p(found.detectable) / math.log(high)
+        # The quantiles of the normal distribution at 0.8, 1 - 0.0025 / 2 and 1 - 0.01 / 2.
+        assert factor[0] == pytest.approx(1 + 0.8416 / 3.0233, rel=1e-3)
+        assert factor[3] == pytest.approx(1 + 0.8416 / 2.5758, rel=1e-3)
 
 
 class TestLooks:

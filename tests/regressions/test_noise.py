@@ -80,7 +80,16 @@ class TestStudy:
         assert (every.false_alarms, every.same) == (Share(0, 6), Share(6, 6))
         assert every.power[0.05] == Share(6, 6)
         assert every.covered.of == 6 and every.covered.found >= 5
+        assert study(read([str(result)]), [0.05]).alone == {0.05: Share(6, 6)}
         assert 0 < every.widest < 0.02
+
+    def test_one_alone_must_be_clearer_than_all_together(self, tmp_path):
+        path = make(tmp_path / "noise.json", shares=(0.004,))
+        found = study(read([str(path)]), [0.004], margin=0.0001)
+        together = size_classes(found)[-1].power[0.004]
+        alone = found.alone[0.004]
+        assert alone.of == together.of == 6
+        assert 0 < alone.found < together.found
 
     def test_a_planted_share_that_is_not_in_the_result_is_refused(self, result):
         with pytest.raises(UserError, match="no environment 'slower-10-percent'; there is"):
