@@ -19,6 +19,7 @@ LOCK_VARIABLE = "RNNBENCH_LOCK"
 runs that share no core."""
 
 _LONGEST_COMMAND = 200
+_OPTION = "--rnn-no-lock (--no-lock for a command of rnnbench)"
 
 
 def lock_path() -> Path:
@@ -34,11 +35,12 @@ class MachineLock:
     who holds it and stays when the lock is free. Workers do not inherit it.
     """
 
-    def __init__(self, command: str, *, insist: bool = True, option: str = "--rnn-no-lock") -> None:
+    def __init__(self, command: str, *, insist: bool = True, option: str = _OPTION) -> None:
         """Take the lock.
 
         ``insist`` refuses to measure beside another run, and names the ``option`` that would not;
-        without it the note tells of that run.
+        without it the note tells of that run. `pytest suites` does not know whether a command of
+        `rnnbench` began it, in whose help the option has another name: so both are named.
 
         Raises:
             UserError: another run holds the lock.

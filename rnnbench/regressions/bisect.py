@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,19 +17,23 @@ from rnnbench.grids import AXES, OPTION_PREFIX
 from rnnbench.numbers import format_ratio
 from rnnbench.regressions.compare import Compared, compare
 from rnnbench.regressions.environments import Environment
-from rnnbench.regressions.search import Answer, Found, most_steps, search
+from rnnbench.regressions.search import Answer, Found, search, shares_of_looks
 from rnnbench.regressions.sides import sides_of
 from rnnbench.regressions.versions import environment_arguments, measure
 from rnnbench.report.escaping import clean
+from rnnbench.report.outputs import write_document
 from rnnbench.results import read
 from rnnbench.statistics import Verdict
 
-__all__ = ["Bisection", "Effort", "bisect"]
+__all__ = ["Bisection", "Effort", "bisect", "check_folder"]
 
 _T = TypeVar("_T")
 
 _MOST_DOUBLINGS = 2
 """A step that tells nothing is measured again with twice the processes, and once more."""
+
+_STATE = "bisection.json"
+_NO_LOCK = f"{OPTION_PREFIX}no-lock"
 
 
 @dataclass(frozen=True)
@@ -37,6 +43,9 @@ class Effort:
     ``rate`` is the probability that any decision on the way is wrong, at most. ``arguments`` are
     further ones of `pytest suites`; ``planted`` slowdowns by version, for tests. With ``resume``,
     steps that the folder holds already are not measured again.
+
+    Raises:
+        UserError: one of the numbers makes no sense.
     """
 
     replicates: int = 8
@@ -46,6 +55,18 @@ class Effort:
     arguments: Sequence[str] = ()
     planted: Mapping[str, float] = field(default_factory=dict)
     resume: bool = False
+
+    def __post_init__(self) -> None:
+        if self.replicates < 1:
+            raise UserError(f"--replicates is {self.replicates}; give 1 or more")
+        if not (math.isfinite(self.seconds) and self.seconds > 0):
+            raise UserError(f"--seconds is {self.seconds:g}; give seconds above 0")
+        for name in ("margin", "rate"):
+            if not 0 < getattr(self, name) < 1:
+                raise UserError(
+                    f"--{name} is {getattr(self, name):g}; give a share above 0 and below 1, such "
+                    "as 0.02"
+                )
 
 
 @dataclass(frozen=True)
@@ -60,6 +81,23 @@ class Bisection:
     found: Found | None
 
 
+@dataclass(frozen=True)
+class _State:
+    """What a folder says of the bisection in it: the steps that have ended, and what was asked."""
+
+    finished: int
+    asked: dict[str, list[str]]
+
+
+def check_folder(case: Case, chain: Sequence[str], folder: Path, effort: Effort) -> None:
+    """Refuse a folder with steps that are not to be resumed, or that are of another bisection.
+
+    Raises:
+        UserError: it holds such steps, or one that had ended is missing.
+    """
+    _finished(folder, _asked(case, chain, effort), resume=effort.resume)
+
+
 def bisect(
     case: Case,
     chain: Sequence[str],
@@ -72,19 +110,28 @@ def bisect(
 
     Each step runs the case in a version between and in both ends, all three in turns; one that
     tells nothing is measured again with more processes. ``make`` gives the environment of a version
-    when it is needed. The rate of wrong decisions is shared out over the most looks that there can
-    be, so that all of them together keep it (Bonferroni).
+    when it is needed.
+
+    All decisions together are wrong with a probability of ``effort.rate`` at most, whatever the
+    answers are. `shares_of_looks` gives each look its share of it before the first one, and the
+    shares add up to no more than the whole. A look shares its own out evenly over the measurements
+    that it may take. What a measurement decides on a version in between rests on two intervals,
+    before it and after it; each of them misleads on one of its sides alone, with half of the
+    measurement's share.
 
     Raises:
-        UserError: an end cannot run the case, or a run does not come to its end.
+        UserError: an end cannot run the case, a run does not come to its end, or the folder is
+            refused, as `check_folder` does.
     """
-    looks = (1 + most_steps(len(chain))) * (1 + _MOST_DOUBLINGS)
-    steps = _Steps(case, make, folder, effort, effort.rate / looks)
+    steps = _Steps(case, chain, make, folder, effort)
+    rates = (effort.rate * share / (1 + _MOST_DOUBLINGS) for share in shares_of_looks(len(chain)))
     first, last = chain[0], chain[-1]
+
+    rate_of_ends = next(rates)
 
     def ends(replicates: int) -> Compared:
         say(f"{first} against {last}, {replicates} processes each")
-        return steps.compared([first, last], replicates)[0]
+        return steps.compared([first, last], replicates, rate_of_ends)[0]
 
     whole = _until(ends, lambda found: found.verdict != "inconclusive", effort.replicates)
     if whole.verdict is None:
@@ -97,9 +144,11 @@ def bisect(
     direction = whole.verdict
 
     def look(version: str) -> tuple[Answer, str]:
+        rate = next(rates)
+
         def once(replicates: int) -> tuple[Answer, str, bool]:
             say(f"{version} against both ends, {replicates} processes each")
-            before, after = steps.compared([first, version, last], replicates)
+            before, after = steps.compared([first, version, last], replicates, rate)
             if before.verdict is None or after.verdict is None:
                 return "cannot tell", before.reason or after.reason or "not measured", True
             answer, reason = _answer(before, after, direction, (first, version, last))
@@ -122,30 +171,36 @@ def _until(once: Callable[[int], _T], told: Callable[[_T], bool], replicates: in
 
 
 class _Steps:
-    """Runs of a case in several versions, numbered as they come."""
+    """Runs of a case in several versions, numbered as they come; the folder knows what has ended.
+
+    What was asked is written when the first environments are there: a name of a version that does
+    not exist leaves nothing behind.
+    """
 
     def __init__(
         self,
         case: Case,
+        chain: Sequence[str],
         make: Callable[[str], Environment],
         folder: Path,
         effort: Effort,
-        rate: float,
     ) -> None:
         self._case = case
         self._make = make
         self._folder = folder
         self._effort = effort
-        self._rate = rate
+        self._asked = _asked(case, chain, effort)
+        self._finished = _finished(folder, self._asked, resume=effort.resume)
         self._number = 0
 
-    def compared(self, versions: Sequence[str], replicates: int) -> list[Compared]:
+    def compared(self, versions: Sequence[str], replicates: int, rate: float) -> list[Compared]:
         """Each version against the one before it, measured in one run."""
         self._number += 1
         effort = self._effort
         environments = [self._make(version) for version in versions]
-        result = self._folder / f"step-{self._number}.json"
-        if not (effort.resume and result.exists()):
+        result = _step_file(self._folder, self._number)
+        if self._number > self._finished:
+            self._write_state()
             planted = [
                 f"{OPTION_PREFIX}planted={entry.name}={effort.planted[version]}"
                 for version, entry in zip(versions, environments, strict=True)
@@ -162,13 +217,86 @@ class _Steps:
                 *planted,
             ]
             measure(result, arguments, resume=effort.resume)
+            self._finished = self._number
+            self._write_state()
         results = read([str(result)])
         names = [entry.name for entry in environments]
         found: list[Compared] = []
         for base, new in pairwise(names):
             sides = sides_of(results, base, new)
-            found += compare(sides, margin=effort.margin, rate=self._rate).cases
+            found += compare(sides, margin=effort.margin, rate=rate).cases
         return found
+
+    def _write_state(self) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        state = _State(self._finished, self._asked)
+        write_document(self._folder / _STATE, dataclasses.asdict(state))
+
+
+def _asked(case: Case, chain: Sequence[str], effort: Effort) -> dict[str, list[str]]:
+    """What must not change before the last step, by option; of a grid it is the case alone."""
+    return {
+        "CASE": _axes_of(case),
+        "the environments": list(chain),
+        "--replicates": [str(effort.replicates)],
+        "--seconds": [str(effort.seconds)],
+        "--margin": [str(effort.margin)],
+        "--rate": [str(effort.rate)],
+        "further arguments": [text for text in effort.arguments if text != _NO_LOCK],
+        "planted slowdowns": [f"{name}={share}" for name, share in sorted(effort.planted.items())],
+    }
+
+
+def _finished(folder: Path, asked: dict[str, list[str]], *, resume: bool) -> int:
+    """How many steps of this bisection the folder holds; all others are refused."""
+    state = _read_state(folder)
+    steps = any(folder.glob("step-*.json*"))
+    if not steps and (state is None or not state.finished):
+        return 0
+    if not resume:
+        raise UserError(
+            f"{folder}: holds the steps of an earlier bisection; give another --output, or "
+            "--resume to complete that one"
+        )
+    if state is None:
+        raise UserError(
+            f"--resume: {folder} holds steps, but not what was asked of them; give another "
+            "--output to start anew"
+        )
+    different = [
+        name for name in sorted(state.asked | asked) if state.asked.get(name) != asked.get(name)
+    ]
+    if different:
+        raise UserError(
+            f"--resume: the bisection in {folder} was begun with other options; different: "
+            f"{', '.join(different)}. Give the same ones, or another --output to start anew"
+        )
+    for number in range(1, state.finished + 1):
+        file = _step_file(folder, number)
+        if not file.exists():
+            raise UserError(
+                f"--resume: {file} is missing, the result of a step that had ended; restore it, or "
+                "give another --output to start anew"
+            )
+    return state.finished
+
+
+def _read_state(folder: Path) -> _State | None:
+    file = folder / _STATE
+    try:
+        found = json.loads(file.read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{file} cannot be read: {error}; give another --output") from None
+    kinds = {"finished": int, "asked": dict}
+    if not isinstance(found, dict) or any(type(found.get(k)) is not kinds[k] for k in kinds):
+        raise UserError(f"{file} is no state of a bisection; give another --output")
+    return _State(*(found[key] for key in kinds))
+
+
+def _step_file(folder: Path, number: int) -> Path:
+    return folder / f"step-{number}.json"
 
 
 def _answer(

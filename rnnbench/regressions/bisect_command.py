@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rnnbench.axis_options import AXIS_PREFIX, axis_options, axis_overrides
+from rnnbench.command_options import NoLock
 from rnnbench.errors import UserError
-from rnnbench.grids import DEFAULT_GRID
+from rnnbench.grids import DEFAULT_GRID, OPTION_PREFIX
 
 if TYPE_CHECKING:
     from rnnbench.cases import Case
@@ -60,7 +61,7 @@ def bisect(
         str, typer.Option(metavar="SHARE", help="Changes up to it do not matter.")
     ] = "2%",
     rate: Annotated[
-        str, typer.Option(metavar="SHARE", help="How likely a wrong decision may be, all in all.")
+        str, typer.Option(metavar="SHARE", help="How likely a wrong decision on a case may be.")
     ] = "5%",
     output: Annotated[
         Path, typer.Option(metavar="DIR", help="The folder for the results of all steps.")
@@ -68,6 +69,7 @@ def bisect(
     resume: Annotated[
         bool, typer.Option("--resume", help="Use the steps that the folder holds already.")
     ] = False,
+    no_lock: NoLock = False,
     **axes: str | None,
 ) -> None:
     """Find the releases between which a case became slower, or faster, by measuring.
@@ -76,7 +78,7 @@ def bisect(
     releases between: each step runs the case in a release and in both ends, which take turns. A
     release that cannot run the case, or tells nothing, is left out and named.
     """
-    from rnnbench.regressions.bisect import Effort
+    from rnnbench.regressions.bisect import Effort, check_folder
     from rnnbench.regressions.bisect import bisect as run
     from rnnbench.regressions.compare_command import parse_share
     from rnnbench.regressions.processes import Interrupted
@@ -88,11 +90,15 @@ def bisect(
         seconds=seconds,
         margin=parse_share(margin, "--margin"),
         rate=parse_share(rate, "--rate"),
+        arguments=[f"{OPTION_PREFIX}no-lock"] if no_lock else [],
         resume=resume,
     )
     chosen = _chosen(case, grid, axes)
     folder = check_output_folder(output)
     chain = _chain(good, bad, through or ())
+    places = [folder / f"case-{number}" for number in range(1, 1 + len(chosen))]
+    for wanted, place in zip(chosen, places, strict=True):
+        check_folder(wanted, chain, place, effort)
     typer.echo(f"{len(chain)} versions: {', '.join(chain)}")
     made: dict[str, Environment] = {}
 
@@ -104,9 +110,7 @@ def bisect(
         return made[version]
 
     try:
-        for number, wanted in enumerate(chosen, 1):
-            place = folder / f"case-{number}"
-            place.mkdir(parents=True, exist_ok=True)
+        for wanted, place in zip(chosen, places, strict=True):
             found = run(wanted, chain, make, place, effort, typer.echo)
             print_sentences(sentences(found, chain, effort.rate))
     except Interrupted as interrupted:
@@ -146,7 +150,8 @@ def sentences(found: Bisection, chain: Sequence[str], rate: float) -> Iterator[s
             "not run the case."
         )
     yield (
-        f"All of these decisions are right with a probability of at least {format_share(1 - rate)}."
+        f"All of these decisions are right with a probability of at least {format_share(1 - rate)}"
+        + ("; which part of the change is the largest is an estimate." if where.several else ".")
     )
 
 

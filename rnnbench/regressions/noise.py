@@ -37,8 +37,8 @@ _SIZES = (
 class NoiseStudy:
     """Comparisons of one run: unchanged, and by the share that was planted.
 
-    In those, all cases are slower at once, which is easier to find than one alone: ``alone`` says how
-    many would have been found if each were the only slower one among the unchanged.
+    In those, all cases are slower at once, which is easier to find than one alone: ``alone`` says
+    how many would have been found if each were the only slower one among the unchanged.
     """
 
     unchanged: Comparison

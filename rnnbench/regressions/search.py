@@ -7,12 +7,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-__all__ = ["Answer", "Found", "Step", "most_steps", "search"]
+__all__ = ["Answer", "Found", "Step", "most_steps", "search", "shares_of_looks"]
 
 Answer: TypeAlias = Literal["as good", "as bad", "mostly before", "mostly after", "cannot tell"]
 """What a version in between is like. ``mostly before``: it differs from both ends, and most of the
 change came before it; so with ``mostly after``. ``cannot tell``: it cannot run what is looked at,
 or no measurement told it from either end."""
+
+_LIKELY = 0.9
+"""The part of the error rate that is for the looks that suffice where every version tells."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,24 @@ class Found:
 def most_steps(versions: int) -> int:
     """How many versions in between are looked at, where every one of them tells something."""
     return max(0, math.ceil(math.log2(max(1, versions - 1))))
+
+
+def shares_of_looks(versions: int) -> list[float]:
+    """The share of the error rate that each look may spend, in the order of the looks.
+
+    The first look is at the ends, and each further one at a version in between. No version is
+    looked at twice, so there are never more looks than shares; and what a look may spend is fixed
+    by its number, before anything of it is seen. So whatever the answers are, the probabilities of
+    error add up to no more than the rate (Bonferroni). Nine tenths of it are for as many looks as
+    there are where every version tells something; the others, which come only where versions tell
+    nothing, have the rest.
+    """
+    between = max(0, versions - 2)
+    likely = most_steps(versions)
+    rest = between - likely
+    if not rest:
+        return [1 / (1 + likely)] * (1 + likely)
+    return [_LIKELY / (1 + likely)] * (1 + likely) + [(1 - _LIKELY) / rest] * rest
 
 
 def search(versions: Sequence[str], look: Callable[[str], tuple[Answer, str]]) -> Found:

@@ -51,6 +51,12 @@ def test_the_second_is_told_who_is_first_and_what_to_do(holder):
     assert f"process {holder.pid} since 20" in text
     assert "(pytest /home/someone/suites)" in text
     assert "wait until it has ended, or give --rnn-no-lock" in text
+    assert "--rnn-no-lock (--no-lock for a command of rnnbench) to measure all the same" in text
+
+
+def test_a_command_that_takes_the_lock_itself_names_its_own_option_alone(holder):
+    with pytest.raises(UserError, match=r"or give --no-lock to measure all the same$"):
+        MachineLock("rnnbench streaming", option="--no-lock")
 
 
 def test_a_holder_that_is_killed_holds_nothing(holder):

@@ -1,10 +1,12 @@
 """The search between versions: few looks, the right neighbours, and versions that tell nothing."""
 
+import math
+
 import hypothesis
 import hypothesis.strategies as st
 import pytest
 
-from rnnbench.regressions.search import most_steps, search
+from rnnbench.regressions.search import most_steps, search, shares_of_looks
 
 
 def chain(count):
@@ -72,3 +74,32 @@ def test_the_most_steps_are_those_of_halving():
     assert [most_steps(count) for count in (0, 1, 2, 3, 4, 5, 6, 9, 10, 17)] == [
         *(0, 0, 0, 1, 2, 2, 3, 3, 4, 4)
     ]
+
+
+ANSWERS = ["as good", "as bad", "mostly before", "mostly after", "cannot tell"]
+
+
+@hypothesis.given(st.integers(2, 40), st.data())
+def test_whatever_the_answers_the_shares_of_all_looks_add_up_to_no_more_than_the_rate(count, data):
+    found = search(chain(count), lambda version: (data.draw(st.sampled_from(ANSWERS)), ""))
+    shares = shares_of_looks(count)
+    looks = 1 + len(found.steps)  # the first at the ends
+    assert looks <= len(shares)
+    assert 0 < math.fsum(shares[:looks]) <= 1 + 1e-12
+
+
+@pytest.mark.parametrize("count", range(2, 41))
+def test_where_nothing_is_told_the_whole_rate_is_spent_and_no_more(count):
+    found = search(chain(count), lambda version: ("cannot tell", ""))
+    shares = shares_of_looks(count)
+    assert len(shares) == 1 + len(found.steps) == count - 1
+    assert math.fsum(shares) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("count", range(2, 41))
+def test_the_looks_of_halving_have_nine_tenths_of_it_at_least(count):
+    shares = shares_of_looks(count)
+    likely = 1 + most_steps(count)
+    assert set(shares[:likely]) == {shares[0]}
+    assert math.fsum(shares[:likely]) >= 0.9 - 1e-12
+    assert all(0 < share < shares[0] for share in shares[likely:])
