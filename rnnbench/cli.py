@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rnnbench import __version__
+from rnnbench.asking import check_asked
 from rnnbench.axis_options import axis_options
 from rnnbench.choosing import chosen_cases
 from rnnbench.command_options import Environments, GridName, Plugins
@@ -160,10 +161,18 @@ def _options(
 
 def _report_sections(results: Results) -> Sequence[Section]:
     """What `rnnbench report` shows beside its own sections, from rooms that build on its."""
-    from rnnbench.regressions import instruction_section
+    from rnnbench.regressions import comparison_section, instruction_section
 
+    compared = comparison_section.report_sections(results)
     counted = instruction_section.report_sections(results)
-    return (*counted, *history_command.report_sections(results))
+    return (*compared, *counted, *history_command.report_sections(results))
+
+
+class _Rooms:
+    """What commands get, as `context.obj`, from rooms that their own may not import."""
+
+    sections = staticmethod(_report_sections)
+    check = staticmethod(check_asked)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -172,7 +181,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         app(
             args=None if arguments is None else list(arguments),
             prog_name="rnnbench",
-            obj=_report_sections,
+            obj=_Rooms(),
         )
     except UserError as error:
         typer.echo(f"rnnbench: {' '.join(str(error).splitlines())}", err=True)

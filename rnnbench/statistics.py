@@ -51,6 +51,7 @@ _Sides: TypeAlias = tuple[_Floats, _Floats]  # one number a process, of base and
 
 _LOW_QUANTILE = 0.10  # of a block's rounds: above it sits what neighbours on the machine added
 _TIE = 12  # decimals; logarithms of times that differ by less than 1e-12 are ties, not an order
+_FARTHEST = 700.0  # from 0, ends of an interval of logarithms: exp of 710 is no number any more
 _ROUNDING = 1e-9  # a tail probability may exceed its allowance by this much
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(64)
 
@@ -181,7 +182,7 @@ def compare_blocks(
         else:
             x, y = own_figures(base_logs, new_logs)
         value, interval = _shift(_by_session(x, y, sessions), level)
-    low, high = (math.exp(interval[0]), math.exp(interval[1])) if interval else (None, None)
+    low, high = map(_exp, interval) if interval else (None, None)
     return Comparison(
         ratio=math.exp(value),
         low=low,
@@ -191,6 +192,11 @@ def compare_blocks(
         level=level,
         processes=pairs,
     )
+
+
+def _exp(end: float) -> float:
+    """The exponential of an end of an interval, which may lie further away than a float reaches."""
+    return math.exp(max(-_FARTHEST, min(end, _FARTHEST)))
 
 
 def verdict_of(low: float | None, high: float | None, margin: float) -> Verdict:

@@ -16,7 +16,9 @@ from rnnbench.regressions.family import Bounds, Finding, Interval, judge
 from rnnbench.regressions.machine_noise import MachineNoise, between_sessions
 from rnnbench.regressions.machines import Difference, differences
 from rnnbench.regressions.sides import Side, Sides
+from rnnbench.report._words import share_of
 from rnnbench.report.escaping import clean
+from rnnbench.report.groups import CASE_NAMES
 from rnnbench.report.ratios import Pairing, ratio_of
 from rnnbench.results import MEASURED, Results
 from rnnbench.statistics import Verdict, student_t_quantile
@@ -37,6 +39,9 @@ STATES: Mapping[State, str] = {
 _PATH = ("backend", "breaks", "graphs")
 _MANY = 30
 """Degrees of freedom of the stored deviation between processes, which comes from many cases."""
+_WIDEST = math.log(1e6)
+"""An interval that reaches further than by this factor is none: it says nothing of a case."""
+_LISTED = 5  # values of a column that a sentence names
 
 
 @dataclass(frozen=True)
@@ -105,8 +110,9 @@ def compare(
     Sides of one run took turns: their ratios have intervals from pairs of processes. Sides of
     separate runs have intervals from their processes, widened by what is known of the machine's
     noise between sessions; where that is not known, every verdict is ``inconclusive``. A single
-    process on a side has no interval but that which the machine's known noise gives it. Of a run in
-    stages each look has its share of the rate, whichever were taken.
+    process on a side has no interval but that which the machine's known noise gives it. One that
+    would be wider than a factor of a million to either side is none. Of a run in stages each look
+    has its share of the rate, whichever were taken.
 
     Raises:
         UserError: the sides have no case in common, or are from different machines or settings and
@@ -114,20 +120,14 @@ def compare(
     """
     base, new = sides.base, sides.new
     if not base.rows.keys() & new.rows.keys():
-        raise UserError(
-            f"{base.run.path} and {new.run.path}: no case is in both {clean(base.environment)} and "
-            f"{clean(new.environment)}, so there is nothing to compare; measure the same grid"
-        )
+        raise UserError(_nothing_in_common(sides))
     found: list[Difference] = []
     if not sides.one_run:
         found = differences((base.run, base.described), (new.run, new.described))
         if found and not across_machines:
-            listed = "; ".join(
-                f"{d.name}: {clean(d.base, 80)} and {clean(d.new, 80)}" for d in found
-            )
             raise UserError(
                 f"{base.run.path} and {new.run.path} are of different machines or settings "
-                f"({listed}); give --across-machines to compare them nevertheless"
+                f"({_listed(found)}); give --across-machines to compare them nevertheless"
             )
     footing: Pairing = "took turns" if sides.one_run else "separate runs"
     both = [
@@ -150,9 +150,39 @@ def compare(
         rate=rate,
         footing=footing,
         differences=found,
-        notes=[*_staged(looks, rate), *_notes(sides, found, session, noise)],
+        notes=[*_staged(looks, rate), *_notes(sides, found, session, noise, judged)],
         noise=noise,
     )
+
+
+def _nothing_in_common(sides: Sides) -> str:
+    """Why no case is on both sides: what differs in the machines, then in the cases themselves.
+
+    Of the cases those columns are told in which no value is on both sides, such as other threads.
+    """
+    base, new = sides.base, sides.new
+    found = differences((base.run, base.described), (new.run, new.described))
+    told = [_listed(found)] if found else []
+    for at, name in enumerate(name for name in CASE_NAMES if name != "environment"):
+        left, right = (list(dict.fromkeys(key[at] for key in side.rows)) for side in (base, new))
+        if not set(left) & set(right):
+            told.append(f"{name}: {_values(left)} in base, {_values(right)} in new")
+    differ = f"; they differ in {'; '.join(told)}" if told else ""
+    return (
+        f"{base.run.path} and {new.run.path}: no case is in both {clean(base.environment)} and "
+        f"{clean(new.environment)}, so there is nothing to compare{differ}. Measure the same grid "
+        "on the same machine"
+    )
+
+
+def _listed(found: Sequence[Difference]) -> str:
+    return "; ".join(f"{d.name}: {clean(d.base, 80)} and {clean(d.new, 80)}" for d in found)
+
+
+def _values(values: Sequence[Hashable]) -> str:
+    shown = ", ".join(clean(str(value), 40) for value in values[:_LISTED])
+    more = len(values) - _LISTED
+    return f"{shown} and {more} more" if more > 0 else shown
 
 
 def _looks(sides: Sides) -> int:
@@ -187,9 +217,10 @@ def _interval(
 ) -> Interval:
     def paired(level: float) -> Bounds:
         ratio = ratio_of(sides.results, base, new, level=level, pairing=footing)
-        if ratio.low is None and deviation is not None:
-            return _around(ratio.value, level, deviation, _MANY)
-        return ratio.value, ratio.low, ratio.high
+        if ratio.low is None and deviation:  # 0 is known of nothing: no two processes took turns
+            half = _half(level, deviation, _MANY)
+            return _around(ratio.value, half, half)
+        return _within_reason(ratio.value, ratio.low, ratio.high)
 
     if footing != "separate runs":
         return paired
@@ -199,12 +230,30 @@ def _interval(
     return lambda level: _widened(paired(level), level, *session)
 
 
-def _around(
-    ratio: float, level: float, deviation: float, freedom: int
-) -> tuple[float, float, float]:
-    """The ratio of two figures of which each has that standard deviation of its logarithm."""
-    half = student_t_quantile((1 + level) / 2, freedom) * deviation * math.sqrt(2)
-    return ratio, ratio * math.exp(-half), ratio * math.exp(half)
+def _half(level: float, deviation: float, freedom: int) -> float:
+    """Half the interval of the logarithm of a ratio.
+
+    Of two figures of which each has that standard deviation of its logarithm.
+    """
+    return student_t_quantile((1 + level) / 2, freedom) * deviation * math.sqrt(2)
+
+
+def _around(ratio: float, below: float, above: float) -> Bounds:
+    """The ratio and its ends, so far away in logarithms; none where they are beyond all reason.
+
+    Of two sessions hardly anything is known at a high level: ``exp`` could not even hold the ends.
+    """
+    if max(below, above) > _WIDEST:
+        return ratio, None, None
+    return ratio, ratio * math.exp(-below), ratio * math.exp(above)
+
+
+def _within_reason(ratio: float, low: float | None, high: float | None) -> Bounds:
+    """The same, without ends where they are as far away as `_around` has none."""
+    if low is None or high is None:
+        return ratio, None, None
+    far = math.exp(_WIDEST)
+    return (ratio, low, high) if ratio <= low * far and high <= ratio * far else (ratio, None, None)
 
 
 def _widened(bounds: Bounds, level: float, deviation: float, freedom: int) -> Bounds:
@@ -212,9 +261,9 @@ def _widened(bounds: Bounds, level: float, deviation: float, freedom: int) -> Bo
     ratio, low, high = bounds
     if low is None or high is None:
         return bounds
-    _, _, most = _around(1.0, level, deviation, freedom)
-    below, above = (math.hypot(math.log(end / ratio), math.log(most)) for end in (low, high))
-    return ratio, ratio * math.exp(-below), ratio * math.exp(above)
+    between = _half(level, deviation, freedom)
+    below, above = (math.hypot(math.log(end / ratio), between) for end in (low, high))
+    return _around(ratio, below, above)
 
 
 def _compared(sides: Sides, key: tuple[Hashable, ...], finding: Finding | None) -> Compared:
@@ -281,6 +330,7 @@ def _notes(
     found: Sequence[Difference],
     session: tuple[float, int] | None,
     noise: MachineNoise | None,
+    judged: Sequence[Finding],
 ) -> list[str]:
     notes = []
     if found:
@@ -297,14 +347,25 @@ def _notes(
         )
     elif session is not None:
         deviation, freedom = session
-        times = student_t_quantile(0.975, freedom)
+        half = _half(0.95, deviation, freedom)
+        least = (
+            f"only changes of about {100 * math.expm1(half):.0f} % and more can be found"
+            if half <= _WIDEST
+            else "no change can be found"
+        )
         notes.append(
             "These are separate runs: every interval is widened by the noise between "
             f"{freedom + 1} or more sessions of this machine (standard deviation "
-            f"{100 * deviation:.1f} %), so that only changes of about "
-            f"{100 * math.expm1(times * deviation * math.sqrt(2)):.0f} % and more can be found. "
+            f"{100 * deviation:.1f} %), so that {least}. "
             "One run in which both take turns is far more sensitive."
         )
+        beyond = sum(_half(each.level, deviation, freedom) > _WIDEST for each in judged)
+        if beyond:
+            notes.append(
+                f"No interval for {share_of(beyond, len(judged), 'case')}: of so few sessions it "
+                "would reach further than by a factor of a million. `rnnbench noise` on further "
+                "occasions narrows it."
+            )
     if sides.one_run and sides.base.described.get("planted") != sides.new.described.get("planted"):
         notes.append("A slowdown was planted in one of the sides, to see whether it is found.")
     if noise is not None and noise.latest is not None:
@@ -314,9 +375,10 @@ def _notes(
             f"{float(size):.0%} slower in {share.found} of {share.of}"
             for size, share in latest.power.items()
         )
+        found_were = f"; found, all of them slowed at once, were {powers}" if powers else ""
         notes.append(
             f"Noise of this machine, measured {latest.measured_at[:10]} with {latest.replicates} "
             f"processes and {latest.seconds:g} s a case: {alarms.found} of {alarms.of} unchanged "
-            f"cases were called slower or faster; found were {powers or 'no planted ones'}."
+            f"cases were called slower or faster{found_were}."
         )
     return notes

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["FailOn", "parse_share", "register", "says_no"]
 
 _FOUND = 1
+_LEAST_SHARE = 1e-6
 
 
 class Format(StrEnum):
@@ -122,7 +123,9 @@ def compare(
 
 
 def parse_share(text: str, option: str) -> float:
-    """Read ``2%`` or ``0.02`` as a share between 0 and 1, neither of them.
+    """Read ``2%`` or ``0.02`` as a share below 1, and not below a millionth.
+
+    Less than that is no share that anything here could tell from none, or hold a probability to.
 
     Raises:
         UserError: it is something else.
@@ -134,6 +137,8 @@ def parse_share(text: str, option: str) -> float:
         value = math.nan
     if not 0 < value < 1:
         raise UserError(f"{option} {text!r} is no share; give one above 0 and below 1, such as 2%")
+    if value < _LEAST_SHARE:
+        raise UserError(f"{option} {text!r} is too small; give 0.0001% or more, such as 2%")
     return value
 
 

@@ -38,6 +38,8 @@ __all__ = [
 ]
 
 _FORMAT = 1
+_NO_INTERVAL = "[no interval]"
+"""Where there are replicates: what lies between two runs is not known, or too little is."""
 _ORDER = ("slower", "failing", "faster", "mended", "inconclusive", "missing", "added")
 _NEW_STATES: dict[State, str] = {
     "failing": "no longer measured",
@@ -250,6 +252,8 @@ def _ratio_cell(case: Compared) -> Cell:
         return Cell("")
     found = case.finding
     text, interval = format_ratio(found.ratio, found.low, found.high)
+    if found.low is None and case.processes > 1:
+        interval = _NO_INTERVAL
     return Cell(f"{text} {interval}", found.ratio)
 
 

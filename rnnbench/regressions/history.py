@@ -1,15 +1,16 @@
 """Many results of a machine as timelines: a case over time or versions, and where it changed.
 
 Machines are never mixed: what a processor does says nothing about another. Measurements that a
-file repeats from another are used once.
+file repeats from another are used once, from the file that holds the most of them.
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
@@ -17,9 +18,10 @@ from packaging.version import InvalidVersion, Version
 
 from rnnbench.errors import UserError
 from rnnbench.regressions.changes import Shape, shapes_of
+from rnnbench.regressions.history_sources import no_points, runs_in, time_of
 from rnnbench.regressions.machines import machine_key
 from rnnbench.report.groups import CASE_NAMES, setting_text
-from rnnbench.results import MEASURED, Results, Run
+from rnnbench.results import MEASURED, Results
 
 __all__ = ["By", "History", "Machine", "Point", "Skipped", "Timeline", "history_of"]
 
@@ -116,18 +118,28 @@ def history_of(results: Results, *, by: By | None = None, case: str | None = Non
         UserError: no case has ``case`` in it.
     """
     skipped: list[Skipped] = []
-    times = {label: _when(run.measured_at) for label, run in results.runs.items()}
-    for label, time in times.items():
+    times: dict[str, datetime] = {}
+    aside: dict[str, Set[str]] = {}
+    for label, run in results.runs.items():
+        time = time_of(run.measured_at)
         if time is None:
             skipped.append(Skipped(label, "does not say when it was measured"))
-    points = list(_points(results, times))
-    points, repeated = _once(points, results.runs)
-    skipped += repeated
+            continue
+        times[label] = time
+        aside[label], why = no_points(run)
+        if why:
+            skipped.append(Skipped(label, why))
+    points = list(_points(results, times, aside))
+    if by is None:
+        counts = [len(results.runs[label].environments) - len(aside[label]) for label in times]
+        by = "version" if max(counts, default=0) > 1 else "time"
+    if len(times) > 1:
+        points, repeated = _once(
+            points, {label: runs_in(results.runs[label], time) for label, time in times.items()}
+        )
+        skipped += repeated
     if case is not None:
         points = _only(points, case)
-    if by is None:
-        several = any(len(run.environments) > 1 for run in results.runs.values())
-        by = "version" if several else "time"
     grouped: dict[tuple[Machine, tuple[Any, ...]], list[Point]] = {}
     for machine, key, point in points:
         grouped.setdefault((machine, key), []).append(point)
@@ -149,24 +161,18 @@ def history_of(results: Results, *, by: By | None = None, case: str | None = Non
 _Found: TypeAlias = tuple[Machine, tuple[Any, ...], Point]
 
 
-def _when(text: str) -> datetime | None:
-    """A file's own time; one without a zone is UTC, which pytest-benchmark writes."""
-    try:
-        time = datetime.fromisoformat(text)
-        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
-
-
-def _points(results: Results, times: Mapping[str, datetime | None]) -> Iterator[_Found]:
+def _points(
+    results: Results, times: Mapping[str, datetime], aside: Mapping[str, Set[str]]
+) -> Iterator[_Found]:
+    """All points of runs that have a time, but those of environments that are put aside."""
     machines: dict[tuple[str, str], Machine] = {}
     frame = results.frame
     columns = ["run", *CASE_NAMES, "torch", "time", "time_low", "time_high", "status"]
     values = {name: frame[name].astype(object).where(frame[name].notna(), None) for name in columns}
     for row, record in enumerate(zip(*(values[name].tolist() for name in columns), strict=True)):
         of = dict(zip(columns, record, strict=True))
-        when = times[of["run"]]
-        if when is None:
+        when = times.get(of["run"])
+        if when is None or of["environment"] in aside[of["run"]]:
             continue
         place = of["run"], of["environment"]
         if place not in machines:
@@ -206,25 +212,63 @@ def _machine(environment: Mapping[str, Any]) -> Machine:
     return Machine(machine_key(environment), described)
 
 
-def _once(points: Iterable[_Found], runs: Mapping[str, Run]) -> tuple[list[_Found], list[Skipped]]:
-    """Each measurement once: a file and its parts, one for each version, hold the same ones."""
-    first: dict[tuple[Any, ...], str] = {}
-    kept: list[_Found] = []
-    of: dict[str, dict[str, int]] = {}
-    for machine, key, point in points:
-        same = (point.run, point.environment, key, point.time)
-        other = first.setdefault(same, point.file)
-        if other == point.file:
-            kept.append((machine, key, point))
-        else:
-            counts = of.setdefault(point.file, {})
-            counts[other] = counts.get(other, 0) + 1
-    skipped = [
-        Skipped(file, f"{count:,} of its cases are the same measurements as in {other}")
-        for file, counts in of.items()
-        for other, count in counts.items()
-    ]
-    return kept, skipped
+def _once(
+    points: Sequence[_Found], runs: Mapping[str, Set[str]]
+) -> tuple[list[_Found], list[Skipped]]:
+    """Each measurement once, with ``runs`` that each file holds.
+
+    The file that holds the most runs keeps its points, then the one that holds the most times.
+    """
+    of: dict[str, list[int]] = {file: [] for file in runs}
+    for at, (_, _, point) in enumerate(points):
+        of[point.file].append(at)
+    times = {file: sum(points[at][2].measured for at in places) for file, places in of.items()}
+    kept: dict[str, dict[tuple[Any, ...], list[Point]]] = {}
+    left: set[int] = set()
+    skipped: list[Skipped] = []
+    for file in sorted(of, key=lambda file: (-len(runs[file]), -times[file])):
+        related = [other for other in kept if runs[file] & runs[other]]
+        counts: Counter[str] = Counter()
+        own = kept.setdefault(file, {})
+        for at in of[file]:
+            machine, key, point = points[at]
+            place = (machine, key, point.torch)
+            holder = next(
+                (
+                    other
+                    for other in related
+                    for held in kept[other].get(place, ())
+                    if _repeats(point, runs[file], held, runs[other])
+                ),
+                None,
+            )
+            if holder is None:
+                own.setdefault(place, []).append(point)
+            else:
+                left.add(at)
+                counts[holder] += 1
+        skipped += [
+            Skipped(file, f"{count:,} of its cases are the same measurements as in {other}")
+            for other, count in counts.items()
+        ]
+    return [entry for at, entry in enumerate(points) if at not in left], skipped
+
+
+def _repeats(point: Point, runs: Set[str], held: Point, holding: Set[str]) -> bool:
+    """Whether a point's measurement is in another one of the same case on the same machine.
+
+    ``runs`` and ``holding`` are those of their files. A file that was joined from others holds all
+    that they measured; in one that was merged, environments may have got a number.
+    """
+    if point.environment != held.environment and not (
+        runs != holding and re.fullmatch(rf"{re.escape(point.environment)}-\d+", held.environment)
+    ):
+        return False
+    if runs <= holding and len(holding) > 1:
+        return True
+    if point.time != held.time:
+        return False
+    return runs == holding or (point.time is not None and bool(runs & holding))
 
 
 def _only(points: Sequence[_Found], text: str) -> list[_Found]:

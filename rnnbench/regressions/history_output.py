@@ -99,7 +99,12 @@ def _left_out(history: History) -> Iterator[str]:
         ]
         more = len(history.skipped) - _LISTED
         rest = f"; and {more:,} more" if more > 0 else ""
-        yield f"{counted(len(history.skipped), 'file')} left out: {'; '.join(shown)}{rest}."
+        files = {skipped.path for skipped in history.skipped}
+        partly = any(
+            point.file in files for one in history.timelines for point in (*one.points, *one.gaps)
+        )
+        how = "left out, whole or in part" if partly else "left out"
+        yield f"{counted(len(files), 'file')} {how}: {'; '.join(shown)}{rest}."
 
 
 def place_of(history: History, point: Point) -> str:

@@ -52,10 +52,10 @@ def report_sections(results: Results, margin: float = MARGIN) -> Sequence[Sectio
 def _pairs(results: Results) -> Iterator[Sides]:
     """Each counted environment of each run with the first one of that run."""
     counted = results.frame[results.frame["instructions"].notna()]
-    for label in results.runs:
-        mine = counted[counted["run"] == label]
-        base, *others = dict.fromkeys(mine["environment"].tolist()) or ("",)
+    for label, run in results.runs.items():
+        mine = set(counted[counted["run"] == label]["environment"])
+        base, *others = [name for name in run.environments if name in mine] or [""]
         for other in others:
-            sides = sides_within(results, label, str(base), str(other))
+            sides = sides_within(results, label, base, other)
             if sides.base.rows.keys() & sides.new.rows.keys():
                 yield sides

@@ -141,6 +141,8 @@ def _measure(
     from rnnbench.report.outputs import check_output_folder, write_document
 
     check_output_folder(str(output))
+    if not resume:
+        _refuse_earlier(output)
     output.mkdir(parents=True, exist_ok=True)
     names = [SAME, AGAIN, *map(name_of_planted, shares)]
     arguments = [
@@ -166,6 +168,15 @@ def _measure(
     if not one:
         write_document(output / _FILE, join_results(files))
     return output / _FILE
+
+
+def _refuse_earlier(output: Path) -> None:
+    for name in (_FILE, "session-1.json"):
+        if (output / name).exists():
+            raise UserError(
+                f"--output {output}: holds the result of an earlier run, {name}; give another "
+                "folder, or --resume to complete that run"
+            )
 
 
 def _has_lost_its_journal(file: Path) -> bool:

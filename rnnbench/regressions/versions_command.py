@@ -14,8 +14,8 @@ from rnnbench.errors import UserError
 from rnnbench.grids import DEFAULT_GRID, OPTION_PREFIX
 
 if TYPE_CHECKING:
+    from rnnbench.regressions.compare import Comparison
     from rnnbench.regressions.environments import Environment
-    from rnnbench.results import Results
 
 __all__ = ["register"]
 
@@ -29,6 +29,7 @@ def register(app: typer.Typer) -> None:
 
 
 def versions(
+    context: typer.Context,
     environment: Annotated[
         list[str] | None,
         typer.Argument(
@@ -141,19 +142,36 @@ def versions(
     from rnnbench.regressions.processes import Interrupted
     from rnnbench.regressions.stages import Plan, check_stages, measure_in_stages, seconds_of_case
 
+    implementations = axes.get("axis_implementation")
     selection = [*suite_arguments(axes), f"{OPTION_PREFIX}grid={grid}"]
     try:
         result = run.prepare_output(output, resume=resume)
         check_stages(result, stages, replicates, resume=resume)
+        _check_files(plugin or ())
+        if context.obj is not None:  # what the command line lends from the room that measures
+            # Before environments are made, for which gigabytes may be downloaded.
+            context.obj.check(
+                grid,
+                axes,
+                {
+                    "replicates": replicates,
+                    "seconds": seconds,
+                    "precision": precision,
+                    "case_timeout": case_timeout,
+                },
+                cores=cores,
+                baseline=run.baseline_among(implementations, baseline),
+                plugins=[file for file in (*(plugin or ()), a, b) if file],
+                # Where there is a result, perhaps nothing is left to measure.
+                lock=not (no_lock or result.exists()),
+            )
         total = None if stages == 1 else seconds_of_case(seconds, grid)
         if a is None and b is None:
             environments = _environments(environment or ())
             plugins = list(plugin or ())
-            implementations = axes.get("axis_implementation")
         else:
             environments, states = _two_states(environment or (), a, b)
             plugins = [*(plugin or ()), *states]
-            implementations = axes.get("axis_implementation")
             if implementations is None:
                 asked = [f"--grid={grid}"]
                 asked += [f"--python={entry.name}={entry.python}" for entry in environments]
@@ -186,6 +204,13 @@ def versions(
         )
         raise typer.Exit(interrupted.status) from None
     _conclude(result, [entry.name for entry in environments], baseline)
+
+
+def _check_files(plugins: Sequence[str]) -> None:
+    """Refuse a plug-in that is not there, be it for one environment or for all."""
+    for text in plugins:
+        if not (Path(text).is_file() or Path(text.partition("=")[2]).is_file()):
+            raise UserError(f"--plugin {text!r} is not a file; give the path of a plug-in")
 
 
 def _environments(texts: Sequence[str]) -> list[Environment]:
@@ -222,8 +247,10 @@ def _two_states(
 
 def _conclude(result: Path, names: Sequence[str], baseline: str) -> None:
     """One file for each environment, the comparison, and the report."""
+    from rnnbench.regressions.comparison_section import sections_of
     from rnnbench.regressions.instruction_section import report_sections
     from rnnbench.regressions.split import split_result
+    from rnnbench.regressions.stages import compared_with_first
     from rnnbench.report.build import build_report
     from rnnbench.report.commands import print_sentences
     from rnnbench.report.writer import write_report
@@ -234,9 +261,11 @@ def _conclude(result: Path, names: Sequence[str], baseline: str) -> None:
     if results.measured.empty:
         typer.echo(f"Nothing could be measured; {result} says why.")
         return
-    _print_comparison(results, names)
+    comparisons = compared_with_first(results, names)
+    _print_comparisons(comparisons)
     made = build_report(results, baseline=baseline)
-    made = made.with_sections(report_sections(results), before="limits")
+    sections = [*sections_of(comparisons), *report_sections(results)]
+    made = made.with_sections(sections, before="limits")
     page = write_report(made, results, result.parent / "report")
     print_sentences(made.verdict)
     typer.echo(f"The result is {result}, and for each environment alone:")
@@ -245,13 +274,12 @@ def _conclude(result: Path, names: Sequence[str], baseline: str) -> None:
     typer.echo(f"The report is {page}")
 
 
-def _print_comparison(results: Results, names: Sequence[str]) -> None:
+def _print_comparisons(comparisons: Sequence[Comparison]) -> None:
     """The verdicts on each environment against the first."""
     from rnnbench.regressions.comparison_output import sentences, to_table
-    from rnnbench.regressions.stages import compared_with_first
     from rnnbench.report.commands import Format, print_sentences, rendered
 
-    for found in compared_with_first(results, names):
+    for found in comparisons:
         print_sentences(sentences(found))
         typer.echo(rendered(to_table(found), Format.TERMINAL))
 

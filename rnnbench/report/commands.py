@@ -113,7 +113,7 @@ def report(
 
         made = build_report(results, baseline=baseline, title=title)
         if context.obj is not None:  # what the command line adds from rooms that build on this one
-            made = made.with_sections(context.obj(results), before="limits")
+            made = made.with_sections(context.obj.sections(results), before="limits")
         page = write_report(made, results, output)
     print_sentences(made.verdict)
     typer.echo(f"The report is {_shown(page)}")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 
 import pytest
 
@@ -28,6 +29,14 @@ def session(measured_at="2026-01-01", *, times, torch="2.13.0", deviation=0.01):
         covered=Share(41, 42),
         power={"0.05": Share(42, 42)},
         process_deviation=deviation,
+    )
+
+
+def sessions_apart(deviation):
+    """Two sessions whose times of a case have that standard deviation of their logarithm."""
+    half = math.exp(deviation / math.sqrt(2))
+    return tuple(
+        session(str(at), times={"a": 1e-3 * factor}) for at, factor in enumerate((half, 1 / half))
     )
 
 
@@ -162,6 +171,47 @@ class TestSeparateRuns:
         assert widths[0] < 1.05 < 1.5 < widths[1]
         assert verdicts == ["slower", "inconclusive"]
 
+    @pytest.mark.parametrize(("deviation", "rate"), [(0.1, 0.05 / 400), (0.08, 0.0001)])
+    def test_two_sessions_at_a_high_level_give_no_interval(self, tmp_path, deviation, rate):
+        noise = MachineNoise("m", sessions_apart(deviation))
+        found = compare(read_sides(*self.files(tmp_path, 1.5)), rate=rate, noise=noise)
+        (entry,) = found.cases
+        assert entry.verdict == "inconclusive"
+        assert (entry.finding.low, entry.finding.high, entry.finding.detectable) == (None,) * 3
+        assert entry.finding.ratio == pytest.approx(1.5, rel=0.02)
+        assert any(note.startswith("No interval for the one case") for note in found.notes)
+        (note,) = [note for note in found.notes if "separate runs" in note]
+        assert f"(standard deviation {100 * deviation:.1f} %), so that only changes of" in note
+
+    def test_two_sessions_that_are_too_far_apart_find_nothing(self, tmp_path):
+        noise = MachineNoise("m", sessions_apart(60.0))
+        found = compare(read_sides(*self.files(tmp_path)), noise=noise)
+        (note,) = [note for note in found.notes if "separate runs" in note]
+        assert "so that no change can be found." in note
+        assert found.verdicts == {"inconclusive": 1}
+
+    def test_of_many_cases_only_those_at_a_high_level_lose_their_interval(self, tmp_path):
+        """At 1 - 0.05 all have one; of 20 with one change, that one is judged at 1 - 0.05 / 20."""
+        entries = planted({batch: 9.0 if batch == 1 else 1.0 for batch in range(1, 21)})
+        files = [
+            str(one(tmp_path / f"{name}.json", only(entries, name), seed=seed))
+            for seed, name in enumerate((OLD, NEW))
+        ]
+        without = {}
+        for deviation in (0.03, 0.1):
+            noise = MachineNoise("m", sessions_apart(deviation))
+            found = compare(read_sides(*files), noise=noise)
+            assert found.verdicts == {"inconclusive": 20}
+            assert sorted({entry.finding.level for entry in found.cases}) == [
+                0.95,
+                pytest.approx(1 - 0.05 / 20),
+            ]
+            without[deviation] = [
+                batch for batch, entry in by_batch(found).items() if entry.finding.low is None
+            ]
+        assert without == {0.03: [], 0.1: [1]}
+        assert any(note.startswith("No interval for 1 of 20 cases") for note in found.notes)
+
     @pytest.mark.parametrize(
         ("changes", "named"),
         [
@@ -238,8 +288,42 @@ class TestSides:
     def test_no_common_case_is_said(self, tmp_path):
         old = one(tmp_path / "old.json", only(planted({1: 1.0}), OLD))
         new = one(tmp_path / "new.json", only(planted({2: 1.0}), NEW))
-        with pytest.raises(UserError, match="no case is in both old and new"):
+        with pytest.raises(UserError, match="no case is in both old and new") as raised:
             compare(read_sides(str(old), str(new)))
+        assert "they differ in batch: 1 in base, 2 in new." in str(raised.value)
+
+    def test_columns_of_cases_are_named_where_no_value_is_common(self, tmp_path):
+        old = [
+            *planted({1: 1.0}, environments=(OLD,), dtype="float32"),
+            *planted({2: 1.0}, environments=(OLD,), dtype="float32", seq_len=20),
+        ]
+        new = [
+            *planted({1: 1.0}, environments=(NEW,), dtype="bfloat16", seq_len=20),
+            *planted({4: 1.0}, environments=(NEW,), dtype="bfloat16"),
+        ]
+        files = one(tmp_path / "old.json", old), one(tmp_path / "new.json", new)
+        with pytest.raises(UserError) as raised:
+            compare(read_sides(*map(str, files)), across_machines=True)
+        differ = str(raised.value).partition("they differ in ")[2]
+        assert differ.partition(".")[0] == "dtype: float32 in base, bfloat16 in new"
+
+    def test_where_no_single_column_tells_it_none_is_named(self, tmp_path):
+        old = planted({1: 1.0}, environments=(OLD,)) + planted(
+            {2: 1.0}, environments=(OLD,), threads=2
+        )
+        new = planted({1: 1.0}, environments=(NEW,), threads=2) + planted(
+            {2: 1.0}, environments=(NEW,)
+        )
+        files = one(tmp_path / "old.json", old), one(tmp_path / "new.json", new)
+        with pytest.raises(UserError, match="there is nothing to compare. Measure the same grid"):
+            compare(read_sides(*map(str, files)))
+
+    def test_many_values_of_a_column_are_cut(self, tmp_path):
+        old = planted(dict.fromkeys(range(1, 9), 1.0), environments=(OLD,))
+        new = planted({16: 1.0}, environments=(NEW,))
+        files = one(tmp_path / "old.json", old), one(tmp_path / "new.json", new)
+        with pytest.raises(UserError, match="batch: 1, 2, 3, 4, 5 and 3 more in base, 16 in new"):
+            compare(read_sides(*map(str, files)))
 
     def test_a_file_without_cases_is_said(self, tmp_path):
         file = two(tmp_path / "two.json", planted({1: 1.0}))

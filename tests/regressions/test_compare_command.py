@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 
 import markdown_it
@@ -9,7 +10,10 @@ import pandas as pd
 import pytest
 
 from rnnbench.cli import main
+from rnnbench.regressions.machine_noise import MachineNoise, load_noise, noise_path, save_noise
+from rnnbench.regressions.machines import machine_key
 from tests.regressions.made import NEW, OLD, case, one, only, planted, two
+from tests.regressions.test_compare import sessions_apart
 from tests.synthetic import environment
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -113,6 +117,53 @@ class TestOutput:
         assert (tmp_path / "pr.md").read_text().startswith("### 1 slower, 1 faster")
 
 
+class TestWithoutAnInterval:
+    """Two sessions of noise that say too little for the level that is asked for."""
+
+    @pytest.fixture
+    def files(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+        for session in sessions_apart(0.1):
+            machine = machine_key(environment())
+            save_noise((load_noise(machine) or MachineNoise(machine)).with_session(session))
+        entries = planted({1: 1.5})
+        return [
+            one(tmp_path / f"{name}.json", only(entries, name), seed=seed)
+            for seed, name in enumerate((OLD, NEW))
+        ]
+
+    RATE = ("--rate", "0.01%")
+
+    def test_json_has_none_and_stays_json(self, run, files):
+        status, out, _ = run(*files, *self.RATE, "--format", "json")
+        assert status == 0
+        document = json.loads(out, parse_constant=pytest.fail)
+        (entry,) = document["cases"]
+        assert entry["verdict"] == "inconclusive"
+        assert {entry[key] for key in ("ratio_low", "ratio_high", "detectable")} == {None}
+
+    @pytest.mark.parametrize("format_", ["table", "markdown"])
+    def test_people_read_that_there_is_none(self, run, files, format_):
+        status, out, _ = run(*files, *self.RATE, "--format", format_)
+        assert status == 0
+        assert "inconclusive" in out and "no interval" in " ".join(out.split())
+        assert "no replicates" not in out, "there are eight"
+        assert "No interval for the one case" in " ".join(out.split())
+        assert not re.search(r"\d{12}|\binf\b|\bnan\b", out, re.IGNORECASE)
+
+    def test_csv_has_empty_cells(self, run, files, tmp_path):
+        _, out, _ = run(*files, *self.RATE, "--format", "csv")
+        (tmp_path / "out.csv").write_text(out)
+        frame = pd.read_csv(tmp_path / "out.csv")
+        assert frame["verdict"].tolist() == ["inconclusive"]
+        assert frame[["ratio_low", "ratio_high", "detectable"]].isna().all(axis=None)
+
+    def test_at_the_usual_rate_there_is_one(self, run, files):
+        _, out, _ = run(*files, "--format", "json")
+        (entry,) = json.loads(out)["cases"]
+        assert entry["ratio_low"] < 1 < entry["ratio_high"]
+
+
 class TestStatus:
     @pytest.mark.parametrize(
         ("what", "status"),
@@ -155,6 +206,43 @@ class TestBadInput:
             in " ".join(out.split())
         )
 
+    def test_other_threads_are_refused_with_all_that_differs(self, run, tmp_path):
+        described = [
+            environment(
+                cpu={"model": "Synthetic CPU", "count": 2, "flags": flags},
+                devices={"cuda": {"devices": [{"name": "H100"}], "driver": [driver]}},
+            )
+            for flags, driver in (
+                (["avx2"], {"driver_version": "580.1"}),
+                (["avx2", "amx_bf16"], {"driver_version": "590.2"}),
+            )
+        ]
+        old, new = (
+            one(
+                tmp_path / f"{name}.json",
+                planted({1: 1.0, 2: 1.0}, environments=(name,), threads=threads),
+                described=of,
+            )
+            for name, threads, of in zip((OLD, NEW), (1, 2), described)
+        )
+        for options in ((), ("--across-machines",)):
+            status, out, err = run(old, new, *options)
+            assert (status, out) == (2, "")
+            assert len(err.splitlines()) == 1
+            assert "no case is in both old and new" in err
+            assert "; they differ in CPU features: avx2 and avx2, amx_bf16; " in err
+            assert "GPU driver and power limit: 580.1, None and 590.2, None; " in err
+            assert "threads: 1 in base, 2 in new. Measure the same grid" in err
+
+    def test_threads_alone_are_named_too(self, run, tmp_path):
+        old, new = (
+            one(tmp_path / f"{name}.json", planted({1: 1.0}, environments=(name,), threads=count))
+            for count, name in enumerate((OLD, NEW), start=1)
+        )
+        status, out, err = run(old, new)
+        assert (status, out) == (2, "")
+        assert "they differ in threads: 1 in base, 2 in new." in err
+
     def test_files_with_no_common_case(self, run, tmp_path):
         old = one(tmp_path / "old.json", only(planted({1: 1.0}), OLD))
         new = one(tmp_path / "new.json", only(planted({2: 1.0}), NEW))
@@ -172,9 +260,6 @@ class TestBadInput:
         assert Path(file).read_bytes() == before
 
     def test_a_broken_record_of_noise(self, run, file, tmp_path):
-        from rnnbench.regressions.machine_noise import noise_path
-        from rnnbench.regressions.machines import machine_key
-
         path = noise_path(machine_key(environment(torch="2.13.0+cpu")))
         assert path.is_relative_to(tmp_path)
         path.parent.mkdir(parents=True)

@@ -9,13 +9,18 @@ import pytest
 pytest.importorskip("ruptures")
 
 from rnnbench.errors import UserError
+from rnnbench.fleet.merging import merge_results
 from rnnbench.regressions.history import history_of
 from rnnbench.regressions.history_command import report_sections
 from rnnbench.regressions.history_folder import read_folder
+from rnnbench.regressions.history_output import sentences
+from rnnbench.regressions.joining import join_results
+from rnnbench.regressions.noise import AGAIN, SAME, name_of_planted
+from rnnbench.regressions.split import split_result
 from rnnbench.results import read
 from tests.regressions.made import case
 from tests.regressions.timelines import folder_of, run_file
-from tests.synthetic import environment
+from tests.synthetic import environment, write
 
 OTHER = environment(cpu={"model": "Other CPU", "count": 64})
 
@@ -245,6 +250,202 @@ class TestFolders:
             read_folder(path)
         with pytest.raises(UserError, match="there is no such folder"):
             read_folder(tmp_path / "none")
+
+
+def stages_in(folder, environments):
+    """Two stages, of which the second measured only one case again, and both as one."""
+    factors = {
+        name: {"nn_rnn": 1.0 + at, "python_loop": 2.0} for at, name in enumerate(environments)
+    }
+    some = {name: {"nn_rnn": of["nn_rnn"]} for name, of in factors.items()}
+    alone = next(iter(environments)) if len(environments) == 1 else None
+    files = [
+        run_file(
+            folder / f"stage-{number}.json",
+            measured[alone] if alone else measured,
+            day=(number - 1) / 24,
+            seed=number,
+            environments=environments,
+            run_id=f"stage {number}",
+        )
+        for number, measured in ((1, factors), (2, some))
+    ]
+    return files, write(folder / "versions.json", join_results(files))
+
+
+class TestJoinedFiles:
+    VERSIONS = {f"torch-{t}": environment(torch=t) for t in ("2.8.0", "2.13.0")}
+
+    def test_stages_are_in_the_file_that_was_joined_from_them(self, tmp_path):
+        _, whole = stages_in(tmp_path, self.VERSIONS)
+        split_result(whole)
+        history = read_folder(tmp_path)
+        assert history.by == "version"
+        for timeline in history.timelines:
+            assert [(point.file, point.torch) for point in timeline.points] == [
+                ("versions.json", "2.8.0"),
+                ("versions.json", "2.13.0"),
+            ]
+        same = "of its cases are the same measurements as in versions.json"
+        assert {(one.path, one.reason) for one in history.skipped} == {
+            ("stage-1.json", f"4 {same}"),
+            ("stage-2.json", f"2 {same}"),
+            ("versions-torch-2.8.0.json", f"2 {same}"),
+            ("versions-torch-2.13.0.json", f"2 {same}"),
+        }
+        assert sentences(history)[-1].startswith("4 files left out: versions-torch-2.13")
+
+    def test_without_the_whole_its_parts_hold_what_the_stages_do(self, tmp_path):
+        _, whole = stages_in(tmp_path, self.VERSIONS)
+        split_result(whole)
+        whole.unlink()
+        history = read_folder(tmp_path)
+        files = ["versions-torch-2.8.0.json", "versions-torch-2.13.0.json"]
+        for timeline in history.timelines:
+            assert {point.file for point in timeline.points} == set(files)
+            assert len(timeline.points) == 2
+        assert {one.path for one in history.skipped} == {"stage-1.json", "stage-2.json"}
+
+    def test_a_part_whose_whole_has_lost_one_environment_keeps_that_one(self, tmp_path):
+        _, whole = stages_in(tmp_path, self.VERSIONS)
+        parts = split_result(whole)
+        whole.unlink()
+        parts["torch-2.13.0"].unlink()
+        (tmp_path / "stage-2.json").unlink()
+        timeline = timeline_of(read_folder(tmp_path), "nn_rnn")
+        assert {(point.file, point.torch) for point in timeline.points} == {
+            ("versions-torch-2.8.0.json", "2.8.0"),
+            ("stage-1.json", "2.13.0"),
+        }
+
+    def test_older_files_are_known_by_their_time(self, tmp_path):
+        files = [
+            run_file(tmp_path / f"{day}.json", {"nn_rnn": 1.0}, day=day, seed=day)
+            for day in range(2)
+        ]
+        write(tmp_path / "all.json", join_results(files))
+        (timeline,) = read_folder(tmp_path).timelines
+        assert [point.file for point in timeline.points] == ["all.json"]
+
+    def test_runs_that_nothing_was_joined_from_stay(self, tmp_path):
+        stages_in(tmp_path, {"default": environment()})
+        run_file(tmp_path / "later.json", {"nn_rnn": 1.0}, day=5, run_id="later")
+        timeline = timeline_of(read_folder(tmp_path), "nn_rnn")
+        assert [point.file for point in timeline.points] == ["versions.json", "later.json"]
+
+    def test_a_merged_file_holds_its_parts_under_other_names(self, tmp_path):
+        old = run_file(tmp_path / "a.json", {"nn_rnn": 1.0}, run_id="a")
+        new = run_file(
+            tmp_path / "b.json",
+            {"nn_rnn": 2.0},
+            day=1,
+            run_id="b",
+            environments={"default": environment(torch="2.14.0")},
+        )
+        merge_results([old, new], tmp_path / "merged.json")
+        history = read_folder(tmp_path)
+        (timeline,) = history.timelines
+        assert [(point.file, point.environment) for point in timeline.points] == [
+            ("merged.json", "default"),
+            ("merged.json", "default-2"),
+        ]
+        assert [one.path for one in history.skipped] == ["a.json", "b.json"]
+
+    def test_merged_files_that_share_a_part_count_it_once(self, tmp_path):
+        parts = [
+            run_file(tmp_path / f"{name}.json", {name: 1.0}, day=day, seed=day, run_id=name)
+            for day, name in enumerate(("nn_rnn", "python_loop", "hoisted_loop"))
+        ]
+        (tmp_path / "kept").mkdir()
+        merge_results(parts[:2], tmp_path / "kept" / "first.json")
+        merge_results(parts[1:], tmp_path / "kept" / "second.json")
+        history = read_folder(tmp_path / "kept")
+        points = {
+            one.case["implementation"]: [point.file for point in one.points]
+            for one in history.timelines
+        }
+        assert points == {
+            "nn_rnn": ["first.json"],
+            "python_loop": ["first.json"],
+            "hoisted_loop": ["second.json"],
+        }
+
+    def test_a_copy_of_a_packed_joined_file_is_left_out(self, tmp_path):
+        _, whole = stages_in(tmp_path, {"default": environment()})
+        with gzip.open(tmp_path / "copy.json.gz", "wb") as stream:
+            stream.write(whole.read_bytes())
+        history = read_folder(tmp_path)
+        assert [len(one.points) for one in history.timelines] == [1, 1]
+        assert {one.path for one in history.skipped} == {
+            "stage-1.json",
+            "stage-2.json",
+            "versions.json",
+        }
+
+
+class TestNoise:
+    SLOWER = name_of_planted(0.05)
+
+    def session(self, path, *, day=0):
+        environments = {SAME: environment(), AGAIN: environment()}
+        environments[self.SLOWER] = environment(planted=0.05)
+        factors = {SAME: 1.0, AGAIN: 1.0, self.SLOWER: 1.05}
+        return run_file(
+            path,
+            {name: {"nn_rnn": factor} for name, factor in factors.items()},
+            day=day,
+            seed=int(24 * day),
+            environments=environments,
+            run_id=f"noise-{day}",
+        )
+
+    def test_one_point_is_kept_and_no_planted_slowdown(self, tmp_path):
+        self.session(tmp_path / "noise.json")
+        run_file(tmp_path / "later.json", {"nn_rnn": 1.0}, day=1, run_id="later")
+        history = read_folder(tmp_path)
+        assert history.by == "time"
+        (timeline,) = history.timelines
+        assert [(point.file, point.environment) for point in timeline.points] == [
+            ("noise.json", SAME),
+            ("later.json", "default"),
+        ]
+        assert [(one.path, one.reason) for one in history.skipped] == [
+            (
+                "noise.json",
+                "a slowdown was planted in slower-5-percent; again is the same code as same",
+            )
+        ]
+        assert sentences(history)[-1].startswith("1 file left out, whole or in part: noise.json: ")
+
+    def test_sessions_and_what_was_joined_from_them_are_one_point(self, tmp_path):
+        files = [self.session(tmp_path / f"session-{n}.json", day=n / 24) for n in (1, 2)]
+        write(tmp_path / "noise.json", join_results(files))
+        history = read_folder(tmp_path)
+        (timeline,) = history.timelines
+        assert [(point.file, point.environment) for point in timeline.points] == [
+            ("noise.json", SAME)
+        ]
+        assert {one.path for one in history.skipped} == {
+            "noise.json",
+            "session-1.json",
+            "session-2.json",
+        }
+
+    def test_a_slowdown_that_pytest_planted_is_no_point_either(self, tmp_path):
+        environments = {"a": environment(), "b": environment(planted=0.1)}
+        factors = {"a": {"nn_rnn": 1.0}, "b": {"nn_rnn": 1.1}}
+        run_file(tmp_path / "x.json", factors, environments=environments)
+        history = read_folder(tmp_path)
+        (timeline,) = history.timelines
+        assert [point.environment for point in timeline.points] == ["a"]
+        assert [one.reason for one in history.skipped] == ["a slowdown was planted in b"]
+
+    def test_two_states_of_a_plug_in_are_two_points(self, tmp_path):
+        environments = {"a": environment(), "b": environment()}
+        factors = {"a": {"nn_rnn": 1.0}, "b": {"nn_rnn": 1.1}}
+        run_file(tmp_path / "x.json", factors, environments=environments)
+        (timeline,) = read_folder(tmp_path).timelines
+        assert [point.environment for point in timeline.points] == ["a", "b"]
 
 
 class TestReportSection:

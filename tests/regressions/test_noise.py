@@ -41,7 +41,7 @@ def result(tmp_path):
     return make(tmp_path / "noise.json")
 
 
-def make(path, seed=0, shares=(0.05,), scale=1.0):
+def make(path, seed=0, shares=(0.05,), scale=1.0, replicates=8):
     entries = []
     for batch, seconds in ((1, 5e-5), (2, 5e-4), (4, 5e-4), (8, 5e-4), (16, 2e-2), (32, 2e-2)):
         seconds *= scale
@@ -54,9 +54,10 @@ def make(path, seed=0, shares=(0.05,), scale=1.0):
     environments = {name: environment() for name in names}
     for share in shares:
         environments[name_of_planted(share)]["planted"] = share
-    return write(
-        path, document(entries, noise=QUIET, replicates=8, environments=environments, seed=seed)
+    made = document(
+        entries, noise=QUIET, replicates=replicates, environments=environments, seed=seed
     )
+    return write(path, made)
 
 
 def run(capsys, *arguments):
@@ -243,6 +244,21 @@ class TestCommand:
         (tmp_path / "there" / "session-2.json.journal").write_text("")
         assert run(capsys, *told, "--resume")[0] == 0
         assert [(name, resume) for name, _, resume in asked[3:]] == [("session-2.json", True)]
+
+        # Nothing is written over by the same command without it.
+        status, _, err = run(capsys, *told)
+        assert status == 2 and "holds the result of an earlier run, noise.json; give another" in err
+        assert len(asked) == 4
+
+    def test_a_single_process_a_side_is_refused_and_never_kept(self, capsys, data, tmp_path):
+        status, _, err = run(capsys, "--replicates", 1, "--output", tmp_path / "there")
+        assert status == 2 and "a single process a side says nothing of how processes differ" in err
+        assert not (tmp_path / "there").exists()
+        one = make(tmp_path / "one.json", replicates=1)
+        status, out, err = run(capsys, "--from", one, "--planted", "5%")
+        assert status == 0, err
+        assert "Not kept as this machine's noise" in " ".join(out.split())
+        assert not list(data.rglob("*.json"))
 
     def test_no_session(self, capsys, data):
         status, _, err = run(capsys, "--sessions", 0)

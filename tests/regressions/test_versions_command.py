@@ -9,10 +9,14 @@ import time
 
 import pytest
 
-from rnnbench.regressions import versions
+from rnnbench.cli import main
+from rnnbench.measuring.lock import MachineLock
+from rnnbench.regressions import environments, versions
+from rnnbench.regressions.environments import Environment
 from rnnbench.validation import validate
 from tests.conftest import TINY, environment
 from tests.processes import descendants, is_there
+from tests.regressions.made import NEW, OLD, planted, two
 
 TINY_ARGUMENTS = [f"--{name.replace('_', '-')}={value}" for name, value in TINY.items()]
 PYTHONS = [f"one={sys.executable}", f"two={sys.executable}"]
@@ -61,7 +65,7 @@ def test_two_environments_give_one_run_a_file_for_each_and_a_report(run, tmp_pat
     assert [validate(file) for file in files] == [[], [], []]
     whole, one, two = (json.loads(file.read_text())["benchmarks"] for file in files)
     assert (len(whole), len(one), len(two)) == (4, 2, 2)
-    assert (out / "report" / "index.html").exists()
+    assert "two against one" in (out / "report" / "index.html").read_text()
     options = json.loads(files[0].read_text())["rnnbench"]["options"]
     assert options["precision"] == 0.001, "no early stop"
     assert "versions-one.json" in done.stdout
@@ -205,10 +209,114 @@ class TestBadInput:
         assert "Traceback" not in done.stderr
 
     def test_what_the_suites_refuse_stands_above_and_ends_it(self, run, tmp_path):
-        done = run(PYTHONS[0], *TINY_ARGUMENTS, "--grid", "nothing")
+        (tmp_path / "cell.py").write_text("raise ValueError('not this one')")
+        done = run(PYTHONS[0], *TINY_ARGUMENTS, "--plugin", "cell.py")
         assert done.returncode == 2
-        assert "there is no grid" in done.stdout + done.stderr
+        assert "not this one" in done.stdout + done.stderr
         assert "nothing was measured, for the reason that stands above" in done.stderr
+
+
+class TestBeforeEnvironmentsAreMade:
+    """What needs no environment is refused before one is made, which may download gigabytes."""
+
+    @pytest.fixture
+    def asked(self, tmp_path, monkeypatch):
+        """The environments that were to be made; none ever is."""
+        monkeypatch.chdir(tmp_path)
+        asked = []
+
+        def prepare(texts, say):
+            asked.extend(texts)
+            return [Environment(text, sys.executable, text) for text in texts]
+
+        def measure(result, arguments, *, resume):
+            raise AssertionError("something would be measured")
+
+        monkeypatch.setattr(environments, "prepare_environments", prepare)
+        monkeypatch.setattr(versions, "measure", measure)
+        return asked
+
+    @staticmethod
+    def refusal(capsys, *arguments):
+        with pytest.raises(SystemExit) as ended:
+            main(["versions", "2.8.0", "2.13.0", *arguments])
+        assert ended.value.code == 2
+        said = capsys.readouterr()
+        assert said.out == ""
+        assert "--rnn-" not in said.err and "stands above" not in said.err
+        (line,) = said.err.splitlines()
+        return line
+
+    @pytest.mark.parametrize(
+        ("arguments", "expected"),
+        [
+            (["--grid=qick"], 'there is no grid "qick"; did you mean "quick"?'),
+            (["--replicates=0"], "--replicates is 0; give 1 or more"),
+            (["--seconds=0"], "--seconds is 0.0; give seconds above 0"),
+            (["--seconds=nan"], "--seconds is nan; give seconds above 0"),
+            (["--precision=2"], "--precision is 2.0; give a share between 0 and 1"),
+            (["--case-timeout=-1"], "--case-timeout is -1.0; give seconds above 0"),
+            (["--cores=one"], "--cores 'one' is no list of numbers; give for example 2,3"),
+            (["--cores=99999"], "--cores names core 99999, which this process may not use"),
+            (["--baseline=nn"], "--baseline 'nn' is no implementation; known: "),
+            (["--implementation=nn_rn"], '"nn_rn"'),
+            (["--batch=0"], "--batch"),
+            (["--plugin=nothing.py"], "--plugin 'nothing.py' is not a file"),
+            (["--plugin=2.8.0=nothing.py"], "--plugin '2.8.0=nothing.py' is not a file"),
+        ],
+    )
+    def test_an_option_is_refused_by_its_own_name(self, asked, capsys, arguments, expected):
+        assert expected in self.refusal(capsys, *arguments)
+        assert asked == []
+
+    def test_two_states_of_a_plugin_are_no_exception(self, asked, capsys, tmp_path):
+        for name in ("old.py", "new.py"):
+            (tmp_path / name).write_text(CELL.format(more="pass"))
+        with pytest.raises(SystemExit) as ended:
+            main(["versions", "--a=old.py", "--b=new.py", "--grid=qick"])
+        assert ended.value.code == 2
+        assert "there is no grid" in capsys.readouterr().err
+        assert asked == []
+
+    def test_so_is_a_machine_on_which_another_run_measures(self, asked, capsys):
+        with MachineLock("pytest suites"):
+            line = self.refusal(capsys)
+            assert "another run is measuring on this machine" in line
+            assert "or give --no-lock to measure all the same" in line
+            assert asked == []
+            with pytest.raises(AssertionError, match="something would be measured"):
+                main(["versions", "2.8.0", "2.13.0", "--no-lock"])
+        assert asked == ["2.8.0", "2.13.0"]
+
+    def test_of_a_plugin_only_an_environment_tells_what_it_registers(self, asked, tmp_path):
+        (tmp_path / "cell.py").write_text(CELL.format(more="pass"))
+        chosen = ["--plugin=cell.py", "--implementation=mine,nn_rnn", "--baseline=mine"]
+        with pytest.raises(AssertionError, match="something would be measured"):
+            main(["versions", "2.8.0", "2.13.0", *chosen])
+        assert asked == ["2.8.0", "2.13.0"]
+
+
+def test_the_report_says_which_environment_is_slower(tmp_path, monkeypatch, capsys):
+    def prepare(texts, say):
+        return [Environment(text, sys.executable, "2.8.0") for text in texts]
+
+    def measure(result, arguments, *, resume):
+        result.parent.mkdir()
+        two(result, planted({1: 1.0, 2: 1.1}))
+
+    monkeypatch.setattr(environments, "prepare_environments", prepare)
+    monkeypatch.setattr(versions, "measure", measure)
+    with pytest.raises(SystemExit) as ended:
+        main(["versions", OLD, NEW, "--output", str(tmp_path / "out")])
+    assert ended.value.code == 0
+    report = tmp_path / "out" / "report"
+    page = (report / "index.html").read_text()
+    assert page.count('<section id="section-compare_') == 1
+    assert "1 slower of 2 cases: old (torch 2.8.0+cpu) is the base" in page
+    assert "How often verdicts are wrong on this machine is not known here" in page
+    assert len((report / "tables" / "compare_1.csv").read_text().splitlines()) == 1 + 2
+    printed = capsys.readouterr().out
+    assert printed.count("1 slower of 2 cases") == 1
 
 
 def test_an_empty_cache_is_said_to_be_empty(run):
