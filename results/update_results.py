@@ -115,7 +115,7 @@ def noise() -> Parts:
     ]
     head = ["blocks", *TARGET.values()]
     runs = (
-        *("2026-11-24", "2026-11-24-evening", "2026-11-25-threads2"),
+        *("2026-11-24", "2026-11-24-evening", "2026-11-29-sessions", "2026-11-25-threads2"),
         *("2026-11-28-threads2", "2026-11-28-threads2-sessions"),
     )
     return {
