@@ -13,7 +13,7 @@ from rnnbench.measuring.journal import Journal
 from rnnbench.measuring.options import Options
 from rnnbench.measuring.team import Team
 from rnnbench.measuring.turns import sweeps
-from rnnbench.measuring.workers import CaseProblem, NoWorker, Worker, WorkerLost
+from rnnbench.measuring.workers import CaseProblem, NoWorker, Worker, WorkerKilled, WorkerLost
 from rnnbench.statistics import Comparison, compare_blocks, estimate_blocks
 from rnnbench.work import work_of
 
@@ -28,9 +28,10 @@ _SPIN_PAUSE = 0.005
 just answered spin on, and at two threads took 9 % of the next block when it began at once, 0.3 %
 after 5 ms."""
 
-_MOST_WAITING_LOSSES = 3
-"""Workers of a group that may die while they wait without a case being blamed. After that the case
-that is asked next is given up: something in the group ends them, and a run must end too."""
+_MOST_EXCUSED = 3
+"""Workers of a group that may die while they wait, or by somebody's SIGKILL, without a case being
+blamed. After that the case that is asked is given up: something in the group ends them, and a run
+must end too."""
 
 _THREADED_BLOCKS = 2
 """Blocks with several threads are longer by this factor, so that the pause weighs less."""
@@ -105,9 +106,10 @@ class Engine:
         self._journal = journal
         self._progress = progress
         self._turn = 0
-        self._waiting_losses = 0
+        self._excused = 0
         self._last: Worker | None = None
         self.timed_seconds = 0.0
+        self.notes: list[str] = []
 
     def continue_after(self, turn: int) -> None:
         """Number the turns of a resumed run after those of the one before."""
@@ -115,7 +117,7 @@ class Engine:
 
     def measure(self, runs: Sequence[CaseRun], *, time_them: bool = True) -> None:
         """Prepare, verify and time a group of competitors; every run ends with a status."""
-        self._waiting_losses = 0
+        self._excused = 0
         for environment in dict.fromkeys(run.case.environment for run in runs):
             for slot in range(self._team.slots):
                 self._replace_if_dead(environment, slot)
@@ -191,12 +193,12 @@ class Engine:
                     run.ran = self._ask(worker, "describe", run.case)
                 ready.append(run)
             except WorkerLost as lost:
-                self._give_up(run, lost)
+                self._blame(run, lost)
                 self._team.replace(run.case.environment, slot)
                 # The fresh worker has none of the cases that the lost one held.
                 again = [x for x in ready if x.case.environment == run.case.environment]
                 ready = [x for x in ready if x.case.environment != run.case.environment]
-                todo = again + todo
+                todo = [*again, run, *todo]
             except CaseProblem as problem:
                 self._give_up(run, problem)
 
@@ -209,6 +211,17 @@ class Engine:
 
     def _ask(self, worker: Worker, op: str, case: Case, **fields: Any) -> dict[str, Any]:
         return worker.ask(op, self._options.case_timeout, case=case.columns(), **fields)
+
+    def _blame(self, run: CaseRun, lost: WorkerLost) -> None:
+        """Give the case up that its worker was lost with, unless somebody killed the worker."""
+        if isinstance(lost, WorkerKilled) and self._excused < _MOST_EXCUSED:
+            self._excused += 1
+            self.notes.append(
+                f"a worker was ended by SIGKILL while it had {run.case.id}, which went on in a "
+                "fresh process"
+            )
+        else:
+            self._give_up(run, lost)
 
     def _give_up(self, run: CaseRun, problem: CaseProblem) -> None:
         run.status, run.reason = problem.status, problem.reason
@@ -264,7 +277,7 @@ class Engine:
                 cores=self._options.cores_for(case.threads),
             )
         except WorkerLost as lost:
-            self._give_up(run, lost)
+            self._blame(run, lost)
             self._team.replace(case.environment, slot)
             self._prepare_again(case.environment, slot, alive)
             return
@@ -280,9 +293,9 @@ class Engine:
     def _replace_if_dead(self, environment: str, slot: int) -> bool:
         """Replace a worker that died while it waited: nothing that is asked now is to blame."""
         dead = not self._team.worker(environment, slot).alive()
-        if not dead or self._waiting_losses >= _MOST_WAITING_LOSSES:
+        if not dead or self._excused >= _MOST_EXCUSED:
             return False
-        self._waiting_losses += 1
+        self._excused += 1
         self._team.replace(environment, slot)
         return True
 

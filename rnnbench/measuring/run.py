@@ -190,10 +190,11 @@ class Run:
         }
 
     def all_notes(self) -> list[str]:
-        """What a reader of the result must know, also of environments that broke meanwhile."""
+        """What a reader of the result must know, also of what was lost while it was measured."""
         broken = {} if self._team is None else self._team.broken
         return [
             *self.notes,
+            *(() if self._engine is None else self._engine.notes),
             *(
                 f"the environment {name!r} broke in the middle of the run ({reason}); its other "
                 "cases are not measured; mend it, and --rnn-resume goes on with them"

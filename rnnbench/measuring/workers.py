@@ -25,6 +25,7 @@ __all__ = [
     "NoWorker",
     "ProcessWorker",
     "Worker",
+    "WorkerKilled",
     "WorkerLost",
     "own_environment",
 ]
@@ -46,6 +47,10 @@ class CaseProblem(Exception):
 
 class WorkerLost(CaseProblem):
     """As above, and the worker's process is gone: its other cases must be prepared anew."""
+
+
+class WorkerKilled(WorkerLost):
+    """As above, but by a SIGKILL from elsewhere, which says nothing of the case."""
 
 
 class NoWorker(CaseProblem):
@@ -219,6 +224,8 @@ class ProcessWorker:
             return WorkerLost(
                 "out_of_memory", "the kernel ended the worker because memory had run out"
             )
+        if code == -signal.SIGKILL:
+            return WorkerKilled("crashed", "the worker was ended by SIGKILL")
         if code < 0:
             return WorkerLost("crashed", f"the worker was ended by {signal.Signals(-code).name}")
         return WorkerLost("crashed", f"the worker ended with status {code}{self._last_words()}")

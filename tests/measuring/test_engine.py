@@ -12,7 +12,7 @@ from rnnbench.measuring import engine as engine_module
 from rnnbench.measuring.engine import CaseRun, Engine, baseline_of, result_of, timed_seconds
 from rnnbench.measuring.journal import Journal, by_type, read_journal
 from rnnbench.measuring.options import Options
-from rnnbench.measuring.workers import CaseProblem, MissingWorker, WorkerLost
+from rnnbench.measuring.workers import CaseProblem, MissingWorker, WorkerKilled, WorkerLost
 from rnnbench.work import work_of
 
 CASE = Case(seq_len=10, batch=5, input_size=4, hidden_size=8)
@@ -551,6 +551,30 @@ class TestLosses:
         runs = measure(team)
         assert len(team.replaced) == 3 + len(NAMES), "three losses are excused, then each costs one"
         assert {run.status for run in runs.values()} == {"crashed"}
+
+
+class TestKills:
+    """SIGKILL from elsewhere, such as a user's or a supervisor's."""
+
+    @pytest.mark.parametrize("op", ["prepare", "describe", "block"])
+    def test_one_costs_no_case_and_no_block(self, team, measure, op):
+        team.faults[op, "b", 1] = WorkerKilled("crashed", "the worker was ended by SIGKILL")
+        runs = measure(team)
+        assert all(run.measured and run.stopped for run in runs.values())
+        assert len(team.replaced) == 1
+        (note,) = measure.engine.notes
+        assert runs["b"].case.id in note
+        blocks = [block["turn"] for run in runs.values() for block in run.blocks]
+        assert sorted(blocks) == list(range(len(blocks))), "all that were journalled are kept"
+        assert {block["replicate"] for block in runs["b"].blocks} > {2}
+
+    def test_again_and_again_they_end_the_case_and_not_the_run(self, team, measure):
+        for number in range(1, 100):
+            team.faults["block", "b", number] = WorkerKilled("crashed", "ended by SIGKILL")
+        runs = measure(team)
+        assert (runs["b"].status, runs["b"].reason) == ("crashed", "ended by SIGKILL")
+        assert len(team.replaced) == 3 + 1, "three are excused"
+        assert all(runs[name].measured and runs[name].stopped for name in ("nn_rnn", "c"))
 
 
 class TestBrokenEnvironments:

@@ -15,6 +15,7 @@ from rnnbench.measuring.workers import (
     CaseProblem,
     InProcessWorker,
     ProcessWorker,
+    WorkerKilled,
     WorkerLost,
     own_environment,
 )
@@ -153,6 +154,7 @@ class TestLosing:
             worker.ask("kill", 5, signal=name)
         assert lost.value.status == "crashed"
         assert lost.value.reason == f"the worker was ended by {name}"
+        assert isinstance(lost.value, WorkerKilled) == (name == "SIGKILL"), "the others say more"
 
     def test_one_that_ended_while_nobody_asked_is_seen_to_be_gone(self, worker, python):
         assert worker.alive()
@@ -168,6 +170,7 @@ class TestLosing:
         with pytest.raises(WorkerLost) as lost:
             worker.ask("kill", 5, signal="SIGKILL")
         assert lost.value.status == "out_of_memory"
+        assert not isinstance(lost.value, WorkerKilled)
 
     def test_another_signal_while_memory_runs_out_elsewhere_stays_a_crash(
         self, worker, monkeypatch
