@@ -121,7 +121,7 @@ def environment(**variables: str) -> dict[str, str]:
 
 
 def finished(
-    command: Sequence[str], folder: Path, variables: Mapping[str, str], timeout: float = 120
+    command: Sequence[str], folder: Path, variables: Mapping[str, str], timeout: float = 300
 ) -> subprocess.CompletedProcess[str]:
     """Run a command in a folder, with this copy of rnnbench, until it ends; keep what it says."""
     return subprocess.run(
@@ -165,7 +165,7 @@ class Suite:
         *arguments: str,
         json: str | Path | None = "result.json",
         variables: Mapping[str, str] | None = None,
-        timeout: float = 120,
+        timeout: float = 300,
         **options: Any,
     ) -> Finished:
         path = self.folder / (json or "result.json")

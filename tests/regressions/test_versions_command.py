@@ -156,7 +156,7 @@ def test_ended_in_the_middle_it_leaves_no_process_and_goes_on(run, tmp_path, num
             command(*arguments), stdout=stream, stderr=stream, cwd=tmp_path, env=environment()
         )
     journal = tmp_path / "out" / "versions.json.journal"
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while not (journal.exists() and b'"finished"' in journal.read_bytes()):
         assert time.monotonic() < deadline
         assert process.poll() is None, log.read_text()
