@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 
 import rnnbench
-from tests.processes import parent, workers
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PACKAGE_ROOT = Path(rnnbench.__file__).resolve().parents[1]
@@ -239,6 +238,8 @@ def unwatched(monkeypatch: pytest.MonkeyPatch) -> None:
 def workers_of() -> Callable[[int], set[int]]:
     """The worker processes whose coordinator is a given process."""
 
+    from tests.processes import parent, workers
+
     def of(coordinator: int) -> set[int]:
         return {pid for pid in workers() if parent(pid) == coordinator}
 
@@ -248,6 +249,8 @@ def workers_of() -> Callable[[int], set[int]]:
 @pytest.fixture
 def is_alive() -> Callable[[int], bool]:
     """Whether a process is there and is a worker; another one may have got its number since."""
+    from tests.processes import workers
+
     return lambda pid: pid in workers()
 
 
