@@ -1,4 +1,4 @@
-"""`pytest-benchmark compare` in a clone loads the tests' conftest, which must need no other test."""
+"""`pytest-benchmark compare` in a clone loads the tests' conftest, which must need no other one."""
 
 from tests.conftest import REPOSITORY
 
