@@ -128,12 +128,19 @@ def versions() -> str:
     return VERSIONS.read_text(encoding="utf-8").partition("\n\n")[0]
 
 
+def version_findings() -> str:
+    """What that run found, in sentences."""
+    lines = (RESULTS / "versions" / "findings.md").read_text(encoding="utf-8").splitlines()
+    return "\n".join(wrapped(line, "  ") for line in lines)
+
+
 def filled(text: str) -> str:
     """README with its marked parts made again."""
     parts = {
         "table": table(),
         "plugin": "```python\n" + PLUGIN.read_text(encoding="utf-8") + "```",
         "versions": versions(),
+        "version findings": version_findings(),
         "advice": advice(),
         "findings": findings(),
     }

@@ -127,6 +127,11 @@ def noise() -> Parts:
     }
 
 
+def versions() -> Parts:
+    """What changed between versions."""
+    return {name: said(f"versions/{name}.md") for name in ("findings", "summary")}
+
+
 TARGET = {"holds 1": "holds 1", "within 5 %": "within 5 %", "5 %": "5 % found", "3 %": "3 % found"}
 """Columns of the study's table that have a target, and what they are called here."""
 
@@ -150,6 +155,7 @@ PAGES: dict[str, Callable[[], Parts]] = {
     "instructions": instructions,
     "machine": machine,
     "noise": noise,
+    "versions": versions,
 }
 
 

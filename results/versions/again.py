@@ -1,6 +1,6 @@
-"""Whether what the run of `versions.json.gz` found was found on another day too.
+"""Whether what the run of `versions.json.gz` found is found by another run too.
 
-    python results/versions/again.py > results/versions/again.md
+    python results/versions/again.py OTHER/versions.json
 
 Both runs are compared version by version as `summary.py` does it. A change counts as found again
 where the other run gives the same verdict.
@@ -8,19 +8,17 @@ where the other run gives the same verdict.
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 
 from summary import RESULT, comparisons, named
 
 from rnnbench.regressions.compare import Compared
 from rnnbench.results import Results, read
 
-EARLIER = Path(__file__).with_name("earlier.json.gz")
-"""A run of the same versions and grid on another machine of the same kind."""
-
 OPPOSITE = {"slower": "faster", "faster": "slower"}
+KINDS = ("again", "neither", "opposite")
 
 Change = tuple[str, str]
 """A step between two versions, and a case in words."""
@@ -34,34 +32,37 @@ def changes(results: Results) -> Iterator[tuple[Change, Compared]]:
             yield (name, named(results, case)), case
 
 
-def table(run: Results, earlier: Results) -> list[str]:
-    """A row for each step and verdict: how many of its changes the earlier run found, too."""
-    there = dict(changes(earlier))
-    found: dict[tuple[str, str], Counter[str]] = {}
-    contrary = []
+def judged(run: Results, another: Results) -> Iterator[tuple[Change, Compared, Compared, str]]:
+    """Every change of the run with the same case in the other one, and which kind that is."""
+    there = dict(changes(another))
     for change, case in changes(run):
         if case.verdict not in OPPOSITE:
             continue
-        verdict = there[change].verdict
-        counts = found.setdefault((change[0], case.verdict), Counter())
-        if verdict == case.verdict:
-            counts["again"] += 1
-        elif verdict == OPPOSITE[case.verdict]:
-            counts["opposite"] += 1
-            contrary.append(f"{change[1]}, {change[0]}: {told(case)}, then {told(there[change])}")
-        else:
-            counts["neither"] += 1
+        other = there[change]
+        kind = "neither"
+        if other.verdict == case.verdict:
+            kind = "again"
+        elif other.verdict == OPPOSITE[case.verdict]:
+            kind = "opposite"
+        yield change, case, other, kind
+
+
+def table(run: Results, another: Results) -> list[str]:
+    """A row for each step and verdict: how many of its changes the other run found, too."""
+    found: dict[tuple[str, str], Counter[str]] = {}
+    contrary = []
+    for (step, name), case, other, kind in judged(run, another):
+        found.setdefault((step, str(case.verdict)), Counter())[kind] += 1
+        if kind == "opposite":
+            contrary.append(f"- {name}, {step}: {told(case)}, in the other run {told(other)}")
     lines = [
-        "| step | verdict | cases | found in both runs | not told in the earlier one | opposite |",
+        "| step | verdict | cases | found in both runs | not told by the other one | opposite |",
         "| --- | --- | ---: | ---: | ---: | ---: |",
     ]
     for (step, verdict), counts in found.items():
-        kinds = " | ".join(str(counts[kind]) for kind in ("again", "neither", "opposite"))
-        lines.append(f"| {step} | {verdict} | {counts.total()} | {kinds} |")
-    if contrary:
-        lines += ["", "Opposite, here and in the earlier run:", ""]
-        lines += [f"- {sentence}" for sentence in contrary]
-    return lines
+        cells = " | ".join(str(counts[kind]) for kind in KINDS)
+        lines.append(f"| {step} | {verdict} | {counts.total()} | {cells} |")
+    return [*lines, *(["", "Opposite:", "", *contrary] if contrary else [])]
 
 
 def told(case: Compared) -> str:
@@ -70,10 +71,10 @@ def told(case: Compared) -> str:
     return f"{case.finding.ratio:.3f} [{case.finding.low:.3f}, {case.finding.high:.3f}]"
 
 
-def main() -> None:
+def main(file: str) -> None:
     """Print the table."""
-    print("\n".join(table(read([RESULT]), read([EARLIER]))))
+    print("\n".join(table(read([RESULT]), read([file]))))
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])
