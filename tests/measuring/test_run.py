@@ -42,6 +42,7 @@ class FakeTeam:
         FakeTeam.latest = self
         self.options, self.first_replicate = options, first_replicate
         self.started, self.closed, self.slots = [], False, 2
+        self.broken = {}
 
     def start_first(self):
         self.started.append("first")
@@ -73,6 +74,7 @@ class FakeEngine:
     def __init__(self, options, team, journal, progress):
         self.journal, self.progress, self.team = journal, progress, team
         self.turn = 0
+        self.notes = []
         self.timed_seconds = 0.0
         self.groups = FakeEngine.groups = []
 
@@ -222,6 +224,16 @@ class TestDocument:
         ]
         assert json.loads(json.dumps(document)) == document
 
+    def test_what_was_lost_while_it_was_measured_is_noted(self, start):
+        run = start()
+        run.notes.append("first")
+        run._engine.notes.append("second")
+        FakeTeam.latest.broken["new"] = "its Python is gone"
+        *others, last = run.document()["notes"]
+        assert others == ["first", "second"]
+        assert "'new' broke in the middle of the run (its Python is gone)" in last
+        assert "--rnn-resume" in last
+
     def test_before_anything_is_measured_there_are_no_accounts(self, start):
         run = start()
         assert run.load() == {}
@@ -240,6 +252,14 @@ class TestJournal:
         assert records[0]["type"] == "run"
         assert records[-1] == {"type": "end"}
         assert [r["type"] for r in records].count("finished") == 4
+
+    def test_it_does_not_end_where_an_environment_has_broken(self, start, journal):
+        run = start()
+        for case in CASES:
+            run.result(case)
+        run.runs[CASES[0]].unfinished = True
+        run.close()
+        assert read_journal(journal)[0][-1] != {"type": "end"}, "there is something to resume"
 
     def test_it_does_not_end_where_items_are_left(self, start, journal):
         run = start()
