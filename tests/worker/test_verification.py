@@ -527,6 +527,8 @@ class TestAutocast:
     @pytest.mark.parametrize("cell", ["rnn_tanh", "lstm", "gru"])
     def test_what_was_not_cast_is_refused_although_it_is_more_exact(self, cell):
         case = dataclasses.replace(self.CASE, cell=cell)
+        if reason := registered()["nn_rnn"].unsupported(case):
+            pytest.skip(reason)  # an LSTM on some processors
         data = make_data(case)
         expected = oracle(case, data)
         verify(case, expected, *named(*results(case, data)))
