@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rnnbench.axis_options import AXIS_PREFIX, axis_overrides
-from rnnbench.cases import builtin_implementations
 from rnnbench.choosing import chosen_cases
 from rnnbench.errors import UserError
 from rnnbench.grids import OPTION_PREFIX, load_grid
@@ -42,13 +41,13 @@ def check_asked(
     from importlib.metadata import entry_points
 
     from rnnbench.measuring.lock import MachineLock
-    from rnnbench.measuring.options import Options
-    from rnnbench.measuring.planning import PLUGIN_GROUP
+    from rnnbench.measuring.options import Options, parse_cores
+    from rnnbench.measuring.planning import PLUGIN_GROUP, check_baseline
 
     loaded = load_grid(grid)
     given = {name: value for name, value in options.items() if value is not None}
     if cores:
-        given["cores"] = _cores(cores)
+        given["cores"] = parse_cores(cores, f"{AXIS_PREFIX}cores")
     try:
         Options(**{**loaded.options, **given})
     except UserError as error:
@@ -58,19 +57,6 @@ def check_asked(
         loaded.override(axis_overrides(axes), prefix=AXIS_PREFIX)
     else:
         chosen_cases(grid, axes)
-        _check_baseline(baseline)
+        check_baseline(baseline, prefix=AXIS_PREFIX)
     if lock:  # whoever measures takes it again
         MachineLock("rnnbench", option="--no-lock").release()
-
-
-def _cores(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(sorted({int(part) for part in text.split(",")}))
-    except ValueError:
-        raise UserError(f"--cores {text!r} is no list of numbers; give for example 2,3") from None
-
-
-def _check_baseline(name: str) -> None:
-    known = builtin_implementations()
-    if name not in known:
-        raise UserError(f"--baseline {name!r} is no implementation; known: {', '.join(known)}")

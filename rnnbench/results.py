@@ -161,9 +161,10 @@ class Run:
     Files that were split from one result have the same ``run_id``; it is empty in older files.
     ``stages`` is how often a case could have been looked at before it was decided, as was planned
     beforehand. ``sessions`` are the ranges [from, to) of replicates that were measured at one time;
-    none stands for a single one. ``slow`` are the numbers of those on a slow or busy node, from 1,
-    and ``spreads`` the standard deviation of log-times between nodes that should be equal and how
-    many these were, by environment, as canaries told it.
+    none stands for a single one. ``origins`` are the ``run_id`` of each session and its own time,
+    empty where they are not known. ``slow`` are the numbers of those on a slow or busy node, from
+    1, and ``spreads`` the standard deviation of log-times between nodes that should be equal and
+    how many these were, by environment, as canaries told it.
     """
 
     label: str
@@ -178,6 +179,7 @@ class Run:
     run_id: str = ""
     stages: int = 1
     sessions: tuple[tuple[int, int], ...] = ()
+    origins: tuple[tuple[str, str], ...] = ()
     slow: frozenset[int] = frozenset()
     spreads: Mapping[str, tuple[float, int]] = field(default_factory=dict)
 
@@ -431,6 +433,10 @@ def described_run(label: str, path: str, document: Mapping[str, Any]) -> Run:
         run_id=_text(ours.get("run_id")) or "",
         stages=ours["stages"]["planned"] if "stages" in ours else 1,
         sessions=tuple(tuple(entry["replicates"]) for entry in ours.get("sessions", ())),
+        origins=tuple(
+            (_text(entry.get("run_id")) or "", _text(entry.get("measured_at")) or "")
+            for entry in ours.get("sessions", ())
+        ),
         slow=frozenset(
             number
             for number, entry in enumerate(ours.get("sessions", ()), start=1)

@@ -12,7 +12,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 
-from summary import RESULT, comparisons, named
+from summary import RESULT, comparisons, name_of, named, told
 
 from rnnbench.regressions.compare import Compared
 from rnnbench.results import Results, read
@@ -27,9 +27,8 @@ Change = tuple[str, str]
 def changes(results: Results) -> Iterator[tuple[Change, Compared]]:
     """Every case of every step, with what was found."""
     for step in comparisons(results):
-        name = f"{step.sides.base.torch} to {step.sides.new.torch}"
         for case in step.cases:
-            yield (name, named(results, case)), case
+            yield (name_of(step), named(results, case)), case
 
 
 def judged(run: Results, another: Results) -> Iterator[tuple[Change, Compared, Compared, str]]:
@@ -63,12 +62,6 @@ def table(run: Results, another: Results) -> list[str]:
         cells = " | ".join(str(counts[kind]) for kind in KINDS)
         lines.append(f"| {step} | {verdict} | {counts.total()} | {cells} |")
     return [*lines, *(["", "Opposite:", "", *contrary] if contrary else [])]
-
-
-def told(case: Compared) -> str:
-    """The ratio with its interval."""
-    assert case.finding is not None
-    return f"{case.finding.ratio:.3f} [{case.finding.low:.3f}, {case.finding.high:.3f}]"
 
 
 def main(file: str) -> None:

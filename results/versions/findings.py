@@ -9,8 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from statistics import median
 
-from again import told
-from summary import RESULT, comparisons
+from summary import RESULT, comparisons, told
 
 from rnnbench.regressions.compare import Compared, Comparison
 from rnnbench.results import Results, read

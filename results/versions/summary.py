@@ -33,7 +33,7 @@ def table(results: Results) -> list[str]:
     """A row for each implementation: the middle ratio of each step, and how many cases changed."""
     steps = list(comparisons(results))
     frame = results.frame
-    names = [f"{step.sides.base.torch} to {step.sides.new.torch}" for step in steps]
+    names = [name_of(step) for step in steps]
     lines = [
         "| implementation | cases | " + " | ".join(names) + " |",
         "| --- | ---: |" + " --- |" * len(names),
@@ -76,11 +76,20 @@ def largest(results: Results) -> list[str]:
             )
             for case in chosen[:LARGEST]:
                 lines.append(
-                    f"| {step.sides.base.torch} to {step.sides.new.torch} | {named(results, case)} "
-                    f"| {case.finding.ratio:.3f} [{case.finding.low:.3f}, {case.finding.high:.3f}] "
-                    f"| {verdict} |"
+                    f"| {name_of(step)} | {named(results, case)} | {told(case)} | {verdict} |"
                 )
     return lines
+
+
+def name_of(step: Comparison) -> str:
+    """The two versions of a step."""
+    return f"{step.sides.base.torch} to {step.sides.new.torch}"
+
+
+def told(case: Compared) -> str:
+    """The ratio with its interval."""
+    assert case.finding is not None
+    return f"{case.finding.ratio:.3f} [{case.finding.low:.3f}, {case.finding.high:.3f}]"
 
 
 def named(results: Results, case: Compared) -> str:
@@ -100,7 +109,7 @@ def main() -> None:
     whole = compare(sides_of(results, first, last))
     counts = ", ".join(f"{number} {verdict}" for verdict, number in sorted(whole.verdicts.items()))
     print("\n".join(table(results)))
-    print(f"\nFrom {whole.sides.base.torch} to {whole.sides.new.torch}: {counts}.\n")
+    print(f"\nFrom {name_of(whole)}: {counts}.\n")
     print("\n".join(largest(results)))
 
 

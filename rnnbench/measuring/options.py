@@ -13,7 +13,7 @@ from rnnbench.cases import DEFAULT_ENVIRONMENT
 from rnnbench.cores import usable_cores
 from rnnbench.errors import UserError
 
-__all__ = ["Options", "parse_environments", "parse_planted", "split_plugin"]
+__all__ = ["Options", "parse_cores", "parse_environments", "parse_planted", "split_plugin"]
 
 
 @dataclass(frozen=True)
@@ -161,6 +161,18 @@ def split_plugin(text: str, environments: Mapping[str, str]) -> tuple[str | None
         f"plug-in {text!r} is for an environment {name!r}, which was not given; there "
         f"{'is' if len(environments) == 1 else 'are'} {', '.join(environments)}"
     )
+
+
+def parse_cores(text: str, option: str = "--rnn-cores") -> tuple[int, ...]:
+    """Read a list of cores, such as ``2,3``.
+
+    Raises:
+        UserError: it is something else.
+    """
+    try:
+        return tuple(sorted({int(part) for part in text.split(",")}))
+    except ValueError:
+        raise UserError(f"{option} {text!r} is no list of numbers; give for example 2,3") from None
 
 
 def parse_environments(texts: Sequence[str], option: str = "--rnn-python") -> dict[str, str]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import entry_points
 
-from rnnbench.cases import Case
+from rnnbench.cases import Case, builtin_implementations
+from rnnbench.errors import UserError
 from rnnbench.grids import OPTION_PREFIX, Grid, Value
 from rnnbench.measuring.capabilities import plugin_names
 
-__all__ = ["PLUGIN_GROUP", "plan_cases"]
+__all__ = ["PLUGIN_GROUP", "check_baseline", "plan_cases"]
 
 PLUGIN_GROUP = "rnnbench.implementations"
 """Entry points of this group are modules that register implementations."""
@@ -39,3 +40,18 @@ def plan_cases(
         grid = grid.with_implementations(names)
     grid = grid.override(overrides, prefix=prefix)
     return grid, grid.cases(tuple(environments), names, cores), names
+
+
+def check_baseline(
+    baseline: str, plugins: Sequence[str] = (), *, prefix: str = OPTION_PREFIX
+) -> None:
+    """Refuse a baseline that neither rnnbench nor one of the ``plugins`` registers.
+
+    Raises:
+        UserError: there is no such implementation.
+    """
+    known = [*builtin_implementations(), *plugins]
+    if baseline not in known:
+        raise UserError(
+            f"{prefix}baseline {baseline!r} is no implementation; known: {', '.join(known)}"
+        )

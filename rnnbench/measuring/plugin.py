@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rnnbench.cases import Case, builtin_implementations
+from rnnbench.cases import Case
 from rnnbench.cores import usable_cores
 from rnnbench.errors import UserError
 from rnnbench.grids import AXES, OPTION_PREFIX, Grid, Value, load_grid, parse_axis
@@ -17,8 +17,8 @@ from rnnbench.measuring.engine import CaseRun, result_of
 from rnnbench.measuring.instructions import find_valgrind
 from rnnbench.measuring.load import load_note
 from rnnbench.measuring.lock import MachineLock
-from rnnbench.measuring.options import Options, parse_environments, parse_planted
-from rnnbench.measuring.planning import plan_cases
+from rnnbench.measuring.options import Options, parse_cores, parse_environments, parse_planted
+from rnnbench.measuring.planning import check_baseline, plan_cases
 from rnnbench.measuring.progress import make_progress
 from rnnbench.measuring.run import Run
 from rnnbench.measuring.summary import summary_lines
@@ -197,21 +197,12 @@ def _options(config: pytest.Config, grid: Grid, devices: Sequence[Value]) -> Opt
         resume=config.getoption("rnn_resume"),
         in_process=in_process,
         instructions=config.getoption("rnn_instructions"),
-        cores=_parse_cores(cores) if cores else usable_cores(),
+        cores=parse_cores(cores) if cores else usable_cores(),
         devices=tuple(str(device) for device in devices),
         plugins=tuple(config.getoption("rnn_plugin")),
         environments=parse_environments(config.getoption("rnn_python")),
         planted=parse_planted(config.getoption("rnn_planted")),
     )
-
-
-def _parse_cores(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(sorted({int(part) for part in text.split(",")}))
-    except ValueError:
-        raise UserError(
-            f"--rnn-cores {text!r} is no list of numbers; give for example 2,3"
-        ) from None
 
 
 def _make_plan(config: pytest.Config) -> Plan:
@@ -229,16 +220,8 @@ def _make_plan(config: pytest.Config) -> Plan:
         environments=options.environments,
         cores=len(options.cores),
     )
-    _check_baseline(options.baseline, plugins)
+    check_baseline(options.baseline, plugins)
     return Plan(options, grid, cases)
-
-
-def _check_baseline(baseline: str, plugins: Sequence[str]) -> None:
-    known = [*builtin_implementations(), *plugins]
-    if baseline not in known:
-        raise UserError(
-            f"--rnn-baseline {baseline!r} is no implementation; known: {', '.join(known)}"
-        )
 
 
 def pytest_collection(session: pytest.Session) -> None:

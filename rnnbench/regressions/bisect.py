@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from rnnbench.grids import AXES, OPTION_PREFIX
 from rnnbench.numbers import format_ratio
 from rnnbench.regressions.compare import Compared, compare
 from rnnbench.regressions.environments import Environment
+from rnnbench.regressions.kept_state import check_ended, check_same, read_state
 from rnnbench.regressions.search import Answer, Found, search, shares_of_looks
 from rnnbench.regressions.sides import sides_of
 from rnnbench.regressions.versions import environment_arguments, measure
@@ -263,36 +263,15 @@ def _finished(folder: Path, asked: dict[str, list[str]], *, resume: bool) -> int
             f"--resume: {folder} holds steps, but not what was asked of them; give another "
             "--output to start anew"
         )
-    different = [
-        name for name in sorted(state.asked | asked) if state.asked.get(name) != asked.get(name)
-    ]
-    if different:
-        raise UserError(
-            f"--resume: the bisection in {folder} was begun with other options; different: "
-            f"{', '.join(different)}. Give the same ones, or another --output to start anew"
-        )
+    check_same(state.asked, asked, f"the bisection in {folder}")
     for number in range(1, state.finished + 1):
-        file = _step_file(folder, number)
-        if not file.exists():
-            raise UserError(
-                f"--resume: {file} is missing, the result of a step that had ended; restore it, or "
-                "give another --output to start anew"
-            )
+        check_ended(_step_file(folder, number), "step")
     return state.finished
 
 
 def _read_state(folder: Path) -> _State | None:
-    file = folder / _STATE
-    try:
-        found = json.loads(file.read_bytes())
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (OSError, ValueError) as error:
-        raise UserError(f"{file} cannot be read: {error}; give another --output") from None
-    kinds = {"finished": int, "asked": dict}
-    if not isinstance(found, dict) or any(type(found.get(k)) is not kinds[k] for k in kinds):
-        raise UserError(f"{file} is no state of a bisection; give another --output")
-    return _State(*(found[key] for key in kinds))
+    found = read_state(folder / _STATE, {"finished": int, "asked": dict}, "a bisection")
+    return None if found is None else _State(**found)
 
 
 def _step_file(folder: Path, number: int) -> Path:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from rnnbench.regressions.compare import Comparison, compare
 from rnnbench.regressions.comparison_output import sentences, to_table
 from rnnbench.regressions.machine_noise import known_noise
-from rnnbench.regressions.sides import Sides, sides_within
+from rnnbench.regressions.sides import against_first
 from rnnbench.report.content import Section
 from rnnbench.report.escaping import clean
 from rnnbench.results import Results
@@ -25,7 +25,11 @@ _UNKNOWN_NOISE = (
 def report_sections(results: Results) -> Sequence[Section]:
     """What a report has of environments that took turns; nothing where a run has a single one."""
     return sections_of(
-        [compare(sides, noise=known_noise(sides.new.described)) for sides in _pairs(results)]
+        [
+            compare(sides, noise=known_noise(sides.new.described))
+            for sides in against_first(results, results.frame)
+            if sides.one_run
+        ]
     )
 
 
@@ -48,15 +52,3 @@ def _section(found: Comparison, number: int, *, several: bool) -> Section:
         said.append(_UNKNOWN_NOISE)
     # The table has the section's title, which then stands once.
     return Section(name, title, said, (replace(to_table(found), name=name, title=title),))
-
-
-def _pairs(results: Results) -> Iterator[Sides]:
-    """Each environment with the first one of its run, in the order in which they were given."""
-    for label, run in results.runs.items():
-        frame = results.frame
-        there = set(frame.loc[frame["run"] == label, "environment"].tolist())
-        base, *others = [name for name in run.environments if name in there] or [""]
-        for other in others:
-            sides = sides_within(results, label, base, other)
-            if sides.base.rows.keys() & sides.new.rows.keys() and sides.one_run:
-                yield sides

@@ -6,24 +6,22 @@ what was merged. And it may hold some that say nothing about PyTorch: slowdowns 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Set
 from datetime import UTC, datetime
 
-from rnnbench.errors import UserError
 from rnnbench.regressions.noise import AGAIN, SAME
 from rnnbench.report._words import joined, name
 from rnnbench.results import Run
-from rnnbench.validation import read_document
 
 __all__ = ["no_points", "runs_in", "time_of"]
 
 _ALL = 3  # environments that a reason names
 
 
-def time_of(text: object) -> datetime | None:
+def time_of(text: str) -> datetime | None:
     """A file's own time; one without a zone is UTC, which pytest-benchmark writes."""
     try:
-        time = datetime.fromisoformat(str(text))
+        time = datetime.fromisoformat(text)
         return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
     except (ValueError, OverflowError):
         return None
@@ -35,21 +33,13 @@ def runs_in(run: Run, measured_at: datetime) -> frozenset[str]:
     A run that has no ``run_id``, as in older files, is known by when it was measured.
     """
     own = run.run_id or measured_at.isoformat()
-    if not run.sessions:
+    if not run.origins:
         return frozenset({own})
-    try:
-        sessions = read_document(run.path)["rnnbench"].get("sessions", ())
-    except UserError:
-        # It was there a moment ago: what was read of it still counts, as a run of its own.
-        return frozenset({own})
-    return frozenset(_name_of(session) or own for session in sessions)
+    return frozenset(run_id or _named_by(text) or own for run_id, text in run.origins)
 
 
-def _name_of(session: Mapping[str, object]) -> str | None:
-    run_id = session.get("run_id")
-    if isinstance(run_id, str) and run_id:
-        return run_id
-    time = time_of(session.get("measured_at"))
+def _named_by(text: str) -> str | None:
+    time = time_of(text)
     return None if time is None else time.isoformat()
 
 

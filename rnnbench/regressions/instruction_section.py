@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from rnnbench.regressions.compare import compare
@@ -12,7 +12,7 @@ from rnnbench.regressions.instructions import (
     instruction_tables,
     said_of_instructions,
 )
-from rnnbench.regressions.sides import Sides, sides_within
+from rnnbench.regressions.sides import against_first
 from rnnbench.report.content import Section, Table
 from rnnbench.report.escaping import clean
 from rnnbench.results import Results
@@ -27,7 +27,8 @@ def report_sections(results: Results, margin: float = MARGIN) -> Sequence[Sectio
     """
     sentences: list[str] = []
     tables: list[Table] = []
-    for sides in _pairs(results):
+    counted = results.frame[results.frame["instructions"].notna()]
+    for sides in against_first(results, counted):
         comparison = compare(sides, across_machines=True)
         found = instruction_changes(comparison, margin)
         if not found:
@@ -47,15 +48,3 @@ def report_sections(results: Results, margin: float = MARGIN) -> Sequence[Sectio
     if not tables:
         return ()
     return (Section("instructions", "Instructions beside times", sentences, tables),)
-
-
-def _pairs(results: Results) -> Iterator[Sides]:
-    """Each counted environment of each run with the first one of that run."""
-    counted = results.frame[results.frame["instructions"].notna()]
-    for label, run in results.runs.items():
-        mine = set(counted[counted["run"] == label]["environment"])
-        base, *others = [name for name in run.environments if name in mine] or [""]
-        for other in others:
-            sides = sides_within(results, label, base, other)
-            if sides.base.rows.keys() & sides.new.rows.keys():
-                yield sides

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rnnbench.command_options import NoLock
 from rnnbench.errors import UserError
 
 if TYPE_CHECKING:
@@ -62,9 +63,7 @@ def noise(
             metavar="LIST", help="Cores to measure on, such as 2,3; all.", show_default=False
         ),
     ] = None,
-    no_lock: Annotated[
-        bool, typer.Option("--no-lock", help="Measure also while another run does.")
-    ] = False,
+    no_lock: NoLock = False,
     output: Annotated[
         Path, typer.Option(metavar="DIR", help="The folder for the result of the run.")
     ] = Path("rnnbench-noise"),
@@ -137,12 +136,12 @@ def _measure(
     from rnnbench.regressions.noise import AGAIN, SAME, name_of_planted
     from rnnbench.regressions.processes import Interrupted
     from rnnbench.regressions.stages import arguments_of_order
-    from rnnbench.regressions.versions import measure
+    from rnnbench.regressions.versions import measure, refuse_earlier
     from rnnbench.report.outputs import check_output_folder, write_document
 
     check_output_folder(str(output))
     if not resume:
-        _refuse_earlier(output)
+        refuse_earlier(output, _FILE, "session-1.json")
     output.mkdir(parents=True, exist_ok=True)
     names = [SAME, AGAIN, *map(name_of_planted, shares)]
     arguments = [
@@ -168,15 +167,6 @@ def _measure(
     if not one:
         write_document(output / _FILE, join_results(files))
     return output / _FILE
-
-
-def _refuse_earlier(output: Path) -> None:
-    for name in (_FILE, "session-1.json"):
-        if (output / name).exists():
-            raise UserError(
-                f"--output {output}: holds the result of an earlier run, {name}; give another "
-                "folder, or --resume to complete that run"
-            )
 
 
 def _has_lost_its_journal(file: Path) -> bool:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from rnnbench.errors import UserError
 from rnnbench.report.escaping import clean
@@ -13,7 +15,7 @@ from rnnbench.report.groups import CASE_NAMES
 from rnnbench.report.ratios import pairing_apart
 from rnnbench.results import Results, Run, read
 
-__all__ = ["Side", "Sides", "read_sides", "sides_of", "sides_within"]
+__all__ = ["Side", "Sides", "against_first", "read_sides", "sides_of", "sides_within"]
 
 _MARK = "@"
 
@@ -102,6 +104,21 @@ def sides_within(results: Results, label: str, base: str, new: str) -> Sides:
     return Sides(
         results, _side(results, label, base, "base"), _side(results, label, new, "new side")
     )
+
+
+def against_first(results: Results, rows: pd.DataFrame) -> Iterator[Sides]:
+    """Each environment with the first one of its run, in the order in which they were given.
+
+    Of those that some of the ``rows`` of the results' frame are of; pairs with no case in common
+    are left out.
+    """
+    for label, run in results.runs.items():
+        there = set(rows.loc[rows["run"] == label, "environment"])
+        base, *others = [name for name in run.environments if name in there] or [""]
+        for other in others:
+            sides = sides_within(results, label, base, other)
+            if sides.base.rows.keys() & sides.new.rows.keys():
+                yield sides
 
 
 def _split(text: str) -> tuple[str, str | None]:

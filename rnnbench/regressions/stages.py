@@ -21,6 +21,7 @@ from rnnbench.errors import UserError
 from rnnbench.grids import AXES, OPTION_PREFIX, load_grid
 from rnnbench.regressions.compare import Comparison, compare
 from rnnbench.regressions.joining import join_results
+from rnnbench.regressions.kept_state import check_ended, check_same, read_state
 from rnnbench.regressions.machine_noise import known_noise
 from rnnbench.regressions.sides import sides_of
 from rnnbench.regressions.versions import measure
@@ -258,22 +259,9 @@ def _begun(result: Path, plan: Plan, *, resume: bool) -> _State:
         folder.mkdir(exist_ok=True)
         state = _State(plan.stages, 0, plan.asked())
         write_document(_state_file(result), dataclasses.asdict(state))
-    asked = plan.asked()
-    different = [
-        name for name in sorted(state.asked | asked) if state.asked.get(name) != asked.get(name)
-    ]
-    if different:
-        raise UserError(
-            f"--resume: the run in {folder} was begun with other options; different: "
-            f"{', '.join(different)}. Give the same ones, or another --output to start anew"
-        )
+    check_same(state.asked, plan.asked(), f"the run in {folder}")
     for stage in range(1, state.finished + 1):
-        file = _stage_file(result, stage)
-        if not file.exists():
-            raise UserError(
-                f"--resume: {file} is missing, the result of a stage that had ended; restore it, "
-                "or give another --output to start anew"
-            )
+        check_ended(_stage_file(result, stage), "stage")
     return state
 
 
@@ -282,17 +270,9 @@ def _state_file(result: Path) -> Path:
 
 
 def _read_state(result: Path) -> _State | None:
-    file = _state_file(result)
-    try:
-        found = json.loads(file.read_bytes())
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (OSError, ValueError) as error:
-        raise UserError(f"{file} cannot be read: {error}; give another --output") from None
     kinds = {"stages": int, "finished": int, "asked": dict}
-    if not isinstance(found, dict) or any(type(found.get(k)) is not kinds[k] for k in kinds):
-        raise UserError(f"{file} is no state of a run in stages; give another --output")
-    return _State(*(found[key] for key in kinds))
+    found = read_state(_state_file(result), kinds, "a run in stages")
+    return None if found is None else _State(**found)
 
 
 def _digest(plugin: str) -> str:

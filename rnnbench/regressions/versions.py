@@ -23,6 +23,7 @@ __all__ = [
     "implementations_of",
     "measure",
     "prepare_output",
+    "refuse_earlier",
 ]
 
 RESULT = "versions.json"
@@ -39,13 +40,23 @@ def prepare_output(folder: str | os.PathLike[str], *, resume: bool) -> Path:
     from rnnbench.report.outputs import check_output_folder
 
     path = check_output_folder(folder)
-    result = path / RESULT
-    if result.exists() and not resume:
-        raise UserError(
-            f"--output {path}: holds the result of an earlier run, {RESULT}; give another folder, "
-            "or --resume to complete that run"
-        )
-    return result
+    if not resume:
+        refuse_earlier(path, RESULT)
+    return path / RESULT
+
+
+def refuse_earlier(folder: Path, *names: str) -> None:
+    """Refuse to write over the result of an earlier run.
+
+    Raises:
+        UserError: one of these files is in the folder.
+    """
+    for name in names:
+        if (folder / name).exists():
+            raise UserError(
+                f"--output {folder}: holds the result of an earlier run, {name}; give another "
+                "folder, or --resume to complete that run"
+            )
 
 
 def environment_arguments(environments: Sequence[Environment]) -> list[str]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rnnbench.axis_options import axis_options, suite_arguments
+from rnnbench.command_options import NoLock
 from rnnbench.errors import UserError
 from rnnbench.grids import DEFAULT_GRID, OPTION_PREFIX
 
@@ -118,9 +119,7 @@ def versions(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with a run that ended before its time.")
     ] = False,
-    no_lock: Annotated[
-        bool, typer.Option("--no-lock", help="Measure also while another run does.")
-    ] = False,
+    no_lock: NoLock = False,
     list_: Annotated[
         bool, typer.Option("--list", help="List the environments that were made, and end.")
     ] = False,

@@ -19,6 +19,7 @@ from rnnbench.measuring.workers import (
     WorkerLost,
     own_environment,
 )
+from tests.processes import is_there
 
 STAND_IN = """#!{python}
 import json, os, signal, sys, threading, time
@@ -85,10 +86,7 @@ def worker(python):
 
 
 def gone(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except OSError:
-        return True
+    return not is_there(pid)
 
 
 def wait_until(condition, seconds=5.0) -> bool:

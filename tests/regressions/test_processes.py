@@ -5,12 +5,12 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
 from rnnbench.regressions.processes import Interrupted, run_streamed, run_through
 from tests.conftest import environment
+from tests.processes import is_there
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="the kernel does this on Linux")
 
@@ -46,13 +46,6 @@ def wait_for(condition):
     while not condition():
         assert time.monotonic() < deadline, "it did not come about"
         time.sleep(0.01)
-
-
-def is_there(pid):
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 @pytest.fixture
