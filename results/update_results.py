@@ -115,8 +115,9 @@ def noise() -> Parts:
     ]
     head = ["blocks", *TARGET.values()]
     runs = (
-        *("2026-11-24", "2026-11-24-evening", "2026-11-29-sessions", "2026-11-25-threads2"),
-        *("2026-11-28-threads2", "2026-11-28-threads2-sessions"),
+        *("2026-11-24", "2026-11-24-evening", "2026-11-29-sessions", "2026-11-29-xeon"),
+        *("2026-11-25-threads2", "2026-11-28-threads2", "2026-11-28-threads2-sessions"),
+        "2026-11-29-threads2-sessions",
     )
     return {
         "target": "\n".join([f"| {' | '.join(head)} |", "|" + "---:|" * len(head), *rows]),

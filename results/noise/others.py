@@ -2,7 +2,8 @@
 
     python results/noise/others.py                 measures all, and prints the table
     python results/noise/others.py --table         prints the table of what has been measured, and
-                                                   puts it into results/noise/README.md
+                                                   puts it into results/noise/README.md, at
+                                                   the mark of the file's name
 
 pytest-benchmark, pyperf and asv each time the very callables that rnnbench times, twice as they are
 and once with each planted slowdown, and say themselves what has changed. What they say is kept in
@@ -44,7 +45,6 @@ TOOLS: dict[str, ModuleType] = {
     module.NAME: module for module in (by_pytest_benchmark, by_pyperf, by_asv, by_rnnbench)
 }
 README = Path(__file__).with_name("README.md")
-MARK = "others"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         table = to_markdown(outcome, {name: tool.RULES for name, tool in TOOLS.items()})
         print(table)
         if given.table:
-            _fill(table)
+            _fill(path.stem, table)
     except UserError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(2)
@@ -104,15 +104,15 @@ def measure(given: argparse.Namespace, outcome: Outcome | None) -> Outcome:
     return outcome
 
 
-def _fill(table: str) -> None:
+def _fill(mark: str, table: str) -> None:
     """Put the table where the page has its mark."""
     sys.path.append(str(Path(__file__).parent.parent))
     from marks import fill
 
     text = README.read_text(encoding="utf-8")
-    if f"<!-- {MARK} -->" not in text:
-        raise UserError(f"{README.name} has no mark <!-- {MARK} --> to put the table at; add it")
-    README.write_text(fill(text, MARK, table), encoding="utf-8")
+    if f"<!-- {mark} -->" not in text:
+        raise UserError(f"{README.name} has no mark <!-- {mark} --> to put the table at; add it")
+    README.write_text(fill(text, mark, table), encoding="utf-8")
 
 
 def _session(

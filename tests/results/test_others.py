@@ -481,17 +481,24 @@ class TestScript:
         assert status == 2
         assert error.startswith("asv is not installed here; `pip install asv pyperf`")
 
-    def test_the_table_is_put_into_the_page(self, script, fakes, capsys, tmp_path, monkeypatch):
+    def test_the_table_is_put_at_the_mark_of_its_file(
+        self, script, fakes, capsys, tmp_path, monkeypatch
+    ):
         page = tmp_path / "README.md"
-        page.write_text("before\n<!-- others -->\nold\n<!-- /others -->\nafter\n")
+        kept = "before\n<!-- others -->\nfirst\n<!-- /others -->\n"
+        page.write_text(f"{kept}<!-- again -->\nold\n<!-- /again -->\nafter\n")
         monkeypatch.setattr(script, "README", page)
-        file = tmp_path / "others.json"
+        file = tmp_path / "again.json"
         run(script, capsys, *OPTIONS, "--tool=one", f"--output={file}")
         assert "old" in page.read_text()
         status, said, _ = run(script, capsys, "--table", f"--output={file}")
         text = page.read_text()
         assert status == 0 and said.strip() in text and "old" not in text
-        assert text.startswith("before\n<!-- others -->\n| tool") and text.endswith("after\n")
+        assert text.startswith(f"{kept}<!-- again -->\n| tool") and text.endswith("after\n")
+        status, _, error = run(script, capsys, "--table", f"--output={file.rename(tmp_path / 'x')}")
+        assert status == 2 and error == (
+            "README.md has no mark <!-- x --> to put the table at; add it\n"
+        )
 
     @pytest.mark.parametrize(
         ("option", "said"),
