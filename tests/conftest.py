@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -20,6 +21,11 @@ import rnnbench
 REPOSITORY = Path(__file__).resolve().parents[1]
 PACKAGE_ROOT = Path(rnnbench.__file__).resolve().parents[1]
 PLUGIN = "rnnbench.measuring.plugin"
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell starts what a script sends to the background with interrupts ignored, all that tests
+    # start would inherit that, and tests that interrupt it would fail.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TINY: Mapping[str, str] = {
     "implementation": "nn_rnn,python_loop",

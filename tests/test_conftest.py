@@ -24,3 +24,12 @@ def test_it_is_imported_where_only_rnnbench_is_installed(python_with):
     done = python_with(ALONE, str(REPOSITORY / "tests" / "conftest.py"))
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == str(REPOSITORY)
+
+
+def test_interrupts_are_heeded_where_the_shell_had_them_ignored(python_with):
+    ignored = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
+    heeded = "print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)"
+    code = f"{ignored}\n{ALONE}\n{heeded}"
+    done = python_with(code, str(REPOSITORY / "tests" / "conftest.py"))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "True"

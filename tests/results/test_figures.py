@@ -58,6 +58,21 @@ def test_of_two_speeds_steady_blocks_tell(figures, tmp_path, slow_share, better)
     assert shares[worse][found] < shares[better][found]
 
 
+@pytest.mark.parametrize("swapped", [False, True])
+def test_of_several_ways_the_one_counts_whose_faster_processes_lie_closest(figures, swapped):
+    found = {
+        "loose": (np.array([0.0, 0.2, 0.4]), np.array([0.1, 0.3, 0.5])),
+        "close, with slow ones": (np.array([0.0, 0.01, 9.0]), np.array([0.02, 0.03, 9.0])),
+    }
+
+    def way(name):
+        return lambda base, new: found[name][::-1] if swapped else found[name]
+
+    best = figures.closest(*(way(name) for name in found))
+    base, new = best([], [])
+    assert {base[-1], new[-1]} == {9.0}
+
+
 def test_the_table_has_a_row_for_each_figure_of_each_run(figures, tmp_path, monkeypatch, capsys):
     path = write(tmp_path / "blocks-one.json.gz", slow_share=0.0)
     monkeypatch.setattr(sys, "argv", ["figures.py", str(path)])
