@@ -129,8 +129,11 @@ def noise() -> Parts:
 
 
 def versions() -> Parts:
-    """What changed between versions."""
-    return {name: said(f"versions/{name}.md") for name in ("findings", "summary")}
+    """What changed between versions, and between which releases."""
+    return {
+        **{name: said(f"versions/{name}.md") for name in ("findings", "summary")},
+        "bisect": f"```text\n{said('versions/bisect.log')}\n```",
+    }
 
 
 TARGET = {"holds 1": "holds 1", "within 5 %": "within 5 %", "5 %": "5 % found", "3 %": "3 % found"}
