@@ -114,15 +114,11 @@ def noise() -> Parts:
         )
     ]
     head = ["blocks", *TARGET.values()]
-    runs = (
-        *("2026-11-24", "2026-11-24-evening", "2026-11-29-sessions", "2026-11-29-xeon"),
-        *("2026-11-25-threads2", "2026-11-28-threads2", "2026-11-28-threads2-sessions"),
-        "2026-11-29-threads2-sessions",
-    )
+    runs = sorted((RESULTS / "noise").glob("noise-*.md"))
     return {
         "target": "\n".join([f"| {' | '.join(head)} |", "|" + "---:|" * len(head), *rows]),
         "table": table,
-        **{f"noise {run}": said(f"noise/noise-{run}.md") for run in runs},
+        **{run.stem.replace("-", " ", 1): said(f"noise/{run.name}") for run in runs},
         **{name: said(f"noise/{name}.md") for name in ("levels", "figures", "scatter", "sessions")},
         "history": said("noise/history-table.md"),
     }

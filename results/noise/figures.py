@@ -60,16 +60,14 @@ def closest(*ways: Figures) -> Figures:
     return lambda base, new: min((way(base, new) for way in ways), key=apart)
 
 
-def _all_blocks(blocks: Floats) -> float:
-    return float(np.median(blocks))
-
+all_blocks = by_itself(lambda blocks: float(np.median(blocks)))
 
 FIGURES: dict[str, Figures] = {
-    "median of all blocks": by_itself(_all_blocks),
+    "median of all blocks": all_blocks,
     "block a quarter up": by_itself(quarter),
     "median of its steady blocks": own_figures,
     "**steady blocks of both, less a speed of both**": side_figures,
-    "the first or the fourth, whichever lies closer": closest(by_itself(_all_blocks), side_figures),
+    "the first or the fourth, whichever lies closer": closest(all_blocks, side_figures),
 }
 
 
