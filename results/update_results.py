@@ -119,7 +119,10 @@ def noise() -> Parts:
         "target": "\n".join([f"| {' | '.join(head)} |", "|" + "---:|" * len(head), *rows]),
         "table": table,
         **{run.stem.replace("-", " ", 1): said(f"noise/{run.name}") for run in runs},
-        **{name: said(f"noise/{name}.md") for name in ("levels", "figures", "scatter", "sessions")},
+        **{
+            name: said(f"noise/{name}.md")
+            for name in ("levels", "figures", "scatter", "sessions", "whole")
+        },
         "history": said("noise/history-table.md"),
     }
 

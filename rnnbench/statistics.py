@@ -152,10 +152,10 @@ def compare_blocks(
 
     With `same_process`, process i of both sides is one process: its ratio is the median of the
     ratios of its pairs of blocks, and what slows the whole process cancels. Otherwise a process
-    counts as `rnnbench.steady.side_figures` says, from its steady blocks, and a side is the lower
-    quartile of its processes; the interval then presumes that the two sides' processes are spread
-    alike, apart from a factor. Without `took_turns` blocks of one number are no neighbours in time,
-    and each process counts by itself, as `rnnbench.steady.process_figure` says.
+    counts as `rnnbench.steady.side_figures` says, from its steady blocks or all of them, and a side
+    is the lower quartile of its processes; the interval then presumes that the two sides' processes
+    are spread alike, apart from a factor. Without `took_turns` blocks of one number are no
+    neighbours in time, and each process counts by itself, as `rnnbench.steady.process_figure` says.
 
     `sessions` numbers the session of process i of both sides, where they were not all measured at
     the same time: a side is then compared within each session, as `side_interval` says.

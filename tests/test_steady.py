@@ -132,13 +132,61 @@ def test_intervals_of_processes_that_are_scattered_by_themselves_hold_one(
     assert held >= 0.92 * 400  # at a level of 95 %: three deviations of the count
 
 
+def medians(side):
+    return [float(np.median(blocks)) for blocks in side]
+
+
+def test_all_blocks_count_where_that_brings_processes_closer_together() -> None:
+    # Two blocks of each speed 4 % apart: which of them are within 5 % of the block a quarter of
+    # the way up changes from pair to pair, and the median of all blocks does not.
+    base = blocks_of(*([0.0, 0.04, 0.08, 0.12, 0.16 + 0.01 * i] for i in range(4)))
+    base[1][1] = base[2][1] = 0.02
+    x, y = side_figures(base, base)
+    assert x.tolist() == y.tolist() == pytest.approx([0.08] * 4)
+    fewer = side_figures(base[:3], base[:3])[0]  # too few to choose by
+    assert fewer == pytest.approx([process_figure(blocks) for blocks in base[:3]])
+    assert fewer.max() < 0.08
+
+
+def test_steady_blocks_count_where_the_machine_has_two_speeds() -> None:
+    base, new = two_speeds(np.random.default_rng(8), slow=0.5)
+    x, _ = side_figures(base, new)
+    assert np.ptp(x) < 0.1 < np.ptp(medians(base))
+
+
+def test_each_session_counts_in_a_way_of_its_own() -> None:
+    rng = np.random.default_rng(9)
+    quiet = blocks_of(*([0.0, 0.04, 0.08, 0.12, 0.16] for _ in range(4)))
+    quiet[1][1] = quiet[2][1] = 0.02
+    speeds = two_speeds(rng, slow=0.5)
+    x, y = side_figures(
+        [*quiet, *speeds[0]], [*quiet, *speeds[1]], sessions=[0] * 4 + [1] * len(speeds[0])
+    )
+    alone = [side_figures(quiet, quiet), side_figures(*speeds)]
+    assert x.tolist() == [*alone[0][0], *alone[1][0]]
+    assert y.tolist() == [*alone[0][1], *alone[1][1]]
+    assert x[:4] == pytest.approx(medians(quiet))
+    assert np.ptp(x[4:]) < 0.1 < np.ptp(medians(speeds[0]))
+
+
+def test_a_process_without_a_partner_counts_in_the_way_of_the_pairs() -> None:
+    base = blocks_of(*([0.0, 0.04, 0.08, 0.12, 0.16] for _ in range(6)))
+    base[1][1] = base[2][1] = 0.02
+    base[5][1] = 0.01
+    x, y = side_figures(base, base[:4])
+    assert (len(x), len(y)) == (6, 4)
+    assert x.tolist() == pytest.approx(medians(base))
+
+
 @given(arrays(np.float64, (2, 6, 5), elements=st.floats(-2, 2)), st.floats(-1, 1), st.floats(-1, 1))
 def test_sides_are_alike_and_a_pair_keeps_its_ratio(logs, level, change) -> None:
     x, y = side_figures(list(logs[0]), list(logs[1]))
     other_y, other_x = side_figures(list(logs[1]), list(logs[0]))
     assert x.tolist() == other_x.tolist() and y.tolist() == other_y.tolist()
     alone = [side_figures([base], [new]) for base, new in zip(*logs)]
-    assert y - x == pytest.approx([(b - a)[0] for a, b in alone], abs=1e-9)
+    steady = [(b - a)[0] for a, b in alone]
+    whole = np.median(logs[1], axis=1) - np.median(logs[0], axis=1)
+    assert any(y - x == pytest.approx(way, abs=1e-9) for way in (steady, whole))
     moved = ([p + level for p in logs[0]], [p + level + change for p in logs[1]])
     moved_x, moved_y = side_figures(*moved)
     assert moved_y - moved_x == pytest.approx(y - x + change, abs=1e-9)

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from rnnbench.regressions.noise import AGAIN, SAME
 from rnnbench.statistics import own_figures, side_figures, side_interval, verdict_of
+from rnnbench.steady import all_figures, steady_figures
 
 Floats: TypeAlias = NDArray[np.float64]
 Figures: TypeAlias = Callable[[Sequence[Floats], Sequence[Floats]], tuple[Floats, Floats]]
@@ -47,27 +48,12 @@ def by_itself(figure: Callable[[Floats], float]) -> Figures:
     return lambda *sides: tuple(np.array([figure(p) for p in side]) for side in sides)
 
 
-def closest(*ways: Figures) -> Figures:
-    """Of several ways, the one by which the faster half of all processes lies closest together.
-
-    Which side a process is of has no part in the choice, so that a test of ranks stays one.
-    """
-
-    def apart(sides: tuple[Floats, Floats]) -> float:
-        low, middle = np.quantile(np.concatenate(sides), [0.05, 0.5])
-        return float(middle - low)
-
-    return lambda base, new: min((way(base, new) for way in ways), key=apart)
-
-
-all_blocks = by_itself(lambda blocks: float(np.median(blocks)))
-
 FIGURES: dict[str, Figures] = {
-    "median of all blocks": all_blocks,
+    "median of all blocks": all_figures,
     "block a quarter up": by_itself(quarter),
     "median of its steady blocks": own_figures,
-    "**steady blocks of both, less a speed of both**": side_figures,
-    "the first or the fourth, whichever lies closer": closest(all_blocks, side_figures),
+    "steady blocks of both, less a speed of both": steady_figures,
+    "**the first or the fourth, whichever lies closer**": side_figures,
 }
 
 

@@ -29,6 +29,7 @@ from rnnbench.statistics import (
     student_t_quantile,
     verdict_of,
 )
+from rnnbench.steady import steady_figures
 
 Floats: TypeAlias = NDArray[np.float64]
 Answer: TypeAlias = tuple[float, float, float]  # logarithms: estimate, low, high
@@ -98,6 +99,11 @@ def all_blocks(x: Floats, y: Floats) -> Answer:
 def own_steady(x: Floats, y: Floats) -> Answer:
     """The chosen test on the steady blocks of each process by itself."""
     return _sides_of(*own_figures(list(x), list(y)))
+
+
+def both_steady(x: Floats, y: Floats) -> Answer:
+    """The chosen test on the blocks that were steady for both, whether that is closer or not."""
+    return _sides_of(*steady_figures(list(x), list(y)))
 
 
 def quarter_block(x: Floats, y: Floats) -> Answer:
@@ -189,6 +195,7 @@ def signed_rank(shifts: Floats) -> Answer:
 TWO_PROCESSES: dict[str, tuple[Candidate, str]] = {
     "**chosen**": (chosen, "low"),
     "chosen, median of a block": (chosen, "middle"),
+    "steady blocks of both": (both_steady, "low"),
     "steady blocks of each": (own_steady, "low"),
     "median of all blocks": (all_blocks, "low"),
     "block a quarter up": (quarter_block, "low"),

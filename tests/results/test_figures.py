@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rnnbench.regressions.noise import size_classes, study
+from rnnbench.results import read
 from tests.regressions.test_noise import make
 
 FOLDER = Path(__file__).parents[2] / "results" / "noise"
@@ -45,7 +47,7 @@ def write(path, *, slow_share, luck=0.0, seed=3):
 
 
 OF_EACH = "median of its steady blocks"
-OF_BOTH = "**steady blocks of both, less a speed of both**"
+OF_BOTH = "**the first or the fourth, whichever lies closer**"
 
 
 @pytest.mark.parametrize(("slow_share", "better"), [(0.5, OF_EACH), (0.85, OF_BOTH)])
@@ -56,21 +58,6 @@ def test_of_two_speeds_steady_blocks_tell(figures, tmp_path, slow_share, better)
     assert shares[OF_BOTH][found] > 95
     worse = "median of all blocks" if better == OF_EACH else OF_EACH
     assert shares[worse][found] < shares[better][found]
-
-
-@pytest.mark.parametrize("swapped", [False, True])
-def test_of_several_ways_the_one_counts_whose_faster_processes_lie_closest(figures, swapped):
-    found = {
-        "loose": (np.array([0.0, 0.2, 0.4]), np.array([0.1, 0.3, 0.5])),
-        "close, with slow ones": (np.array([0.0, 0.01, 9.0]), np.array([0.02, 0.03, 9.0])),
-    }
-
-    def way(name):
-        return lambda base, new: found[name][::-1] if swapped else found[name]
-
-    best = figures.closest(*(way(name) for name in found))
-    base, new = best([], [])
-    assert {base[-1], new[-1]} == {9.0}
 
 
 def test_the_table_has_a_row_for_each_figure_of_each_run(figures, tmp_path, monkeypatch, capsys):
@@ -112,6 +99,47 @@ def test_a_run_is_judged_at_both_margins(tmp_path, monkeypatch, capsys):
     assert not empty and head.startswith("| time of a call") and len(rows) == 1 + 3 + 1
 
 
+def kept(source, target):
+    import blocks
+
+    text = json.dumps(blocks.blocks_of(str(source)))
+    target.write_bytes(gzip.compress(text.encode()))
+    return target
+
+
+@pytest.mark.parametrize("sessions", [1, 2])
+def test_kept_blocks_say_what_the_run_itself_says(figures, tmp_path, monkeypatch, capsys, sessions):
+    monkeypatch.delitem(sys.modules, "whole", raising=False)
+    import whole
+
+    names = ["-first", "-second"][:sessions] if sessions > 1 else [""]
+    files = [
+        kept(make(tmp_path / "noise.json", seed=seed), tmp_path / f"blocks-day{name}.json.gz")
+        for seed, name in enumerate(names)
+    ]
+    monkeypatch.setattr(sys, "argv", ["whole.py", *map(str, files)])
+    whole.main()
+    head, line, row = capsys.readouterr().out.splitlines()
+    assert head.count("|") == line.count("|") == row.count("|")
+    cells = dict(zip(*([c.strip() for c in x.strip("|").split("|")] for x in (head, row))))
+    assert cells["run"] == "day" and cells["3 % found"] == cells["10 % found"] == "—"
+    if sessions > 1:
+        assert cells["processes a side"] == "16 in 2 sessions"
+        assert cells["5 % found"] == "6/6"
+        return
+    results = read([tmp_path / "noise.json"])
+    found, wide = size_classes(study(results, [0.05]))[-1], study(results, [], margin=0.05)
+    assert cells["processes a side"] == "8"
+    for name, share in {
+        "false verdicts": found.false_alarms,
+        "holds 1": found.covered,
+        "`same` at 2 %": found.same,
+        "`same` at 5 %": size_classes(wide)[-1].same,
+        "5 % found": found.power[0.05],
+    }.items():
+        assert cells[name] == f"{share.found}/{share.of}"
+
+
 def test_scattered_processes_are_drawn_and_the_chosen_factor_comes_back(monkeypatch, capsys):
     from rnnbench import steady
 
@@ -125,6 +153,6 @@ def test_scattered_processes_are_drawn_and_the_chosen_factor_comes_back(monkeypa
     monkeypatch.setattr(scatter, "SCATTERS", ((0.1, 0.0),))
     scatter.main()
     *_, row = capsys.readouterr().out.splitlines()
-    none, always, *_, kept = (float(cell) for cell in row.strip("| ").split(" | ")[3:])
-    assert always < 92 < min(none, kept)
+    none, always, *_, kept, closer = (float(cell) for cell in row.strip("| ").split(" | ")[3:])
+    assert always < 92 < min(none, kept, closer)
     assert steady._CLEAR == chosen == scatter.FACTORS[-1]

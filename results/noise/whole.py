@@ -1,0 +1,124 @@
+"""Whole runs of `rnnbench noise`, judged by the estimator of today from the blocks that were kept.
+
+    python results/noise/whole.py [results/noise/blocks-*.json.gz] > results/noise/whole.md
+
+Files whose names end in `-first`, `-second` and so on are sessions of one run. What is counted are
+the verdicts of `rnnbench compare`: all cases of a side judged together. In figures of a process
+that were chosen on a run, that run is no independent test of them.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import math
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from figures import MARGIN, WIDE, Floats, Pairs, run_of
+
+from rnnbench.regressions.family import Bounds, Finding, Interval, judge
+from rnnbench.regressions.noise import AGAIN, SAME, name_of_planted
+from rnnbench.statistics import side_figures, side_interval
+
+PLANTED = (0.03, 0.05, 0.10)
+SESSION = re.compile("-(first|second|third)$")
+COLUMNS = (
+    "run | processes a side | s a pair | other programs | false verdicts | holds 1 | "
+    "`same` at 2 % | `same` at 5 % | 3 % found | 5 % found | 10 % found"
+)
+
+
+def load(path: Path) -> dict[str, Any]:
+    """What `blocks.py` kept of a session."""
+    with gzip.open(path) as stream:
+        document: dict[str, Any] = json.load(stream)
+    return document
+
+
+def pairs_of(sides: dict[str, list[list[float]]], new: str) -> Pairs:
+    """Blocks of both sides of a case, by the processes that both have, as logarithms."""
+    by_process: list[dict[int, list[float]]] = [{}, {}]
+    for side, found in zip((SAME, new), by_process, strict=True):
+        for replicate, _turn, low, _middle in sorted(sides[side], key=lambda row: row[1]):
+            found.setdefault(replicate, []).append(math.log(low))
+    shared = sorted(by_process[0].keys() & by_process[1].keys())
+    base, other = ([np.array(side[p]) for p in shared] for side in by_process)
+    return base, other
+
+
+def interval_of(pairs: Sequence[Pairs]) -> Interval:
+    """The interval of new over base, by the processes of each session."""
+    base, new = ([p for session in pairs for p in session[side]] for side in (0, 1))
+    sessions = [number for number, (left, _) in enumerate(pairs) for _ in left]
+    x, y = side_figures(base, new, sessions)
+
+    def interval(level: float) -> Bounds:
+        value, low, high = side_interval(x, y, level, sessions)
+        assert low is not None and high is not None
+        return math.exp(value), math.exp(low), math.exp(high)
+
+    return interval
+
+
+def judged(sessions: Sequence[dict[str, Any]], new: str, margin: float) -> list[Finding]:
+    """The verdicts on all cases, of that environment against the unchanged one."""
+    names = [
+        name
+        for name in sessions[0]["cases"]
+        if all({SAME, new} <= session["cases"].get(name, {}).keys() for session in sessions)
+    ]
+    intervals = [interval_of([pairs_of(s["cases"][name], new) for s in sessions]) for name in names]
+    return judge(intervals, margin=margin)
+
+
+def counted(findings: Sequence[Finding], *verdicts: str) -> str:
+    """How many of them have one of these verdicts."""
+    return f"{sum(found.verdict in verdicts for found in findings)}/{len(findings)}"
+
+
+def cells(sessions: Sequence[dict[str, Any]]) -> list[str]:
+    """A row of the table, without the name of the run."""
+    unchanged = judged(sessions, AGAIN, MARGIN)
+    held = sum(found.alone[1] <= 1 <= found.alone[2] for found in unchanged)  # type: ignore[operator]
+    first = next(iter(sessions[0]["cases"]))
+    processes = sum(len(pairs_of(s["cases"][first], AGAIN)[0]) for s in sessions)
+    others: Floats = np.array(
+        [s["load"].get("others_share", math.nan) for s in sessions], dtype=float
+    )
+    return [
+        str(processes) + (f" in {len(sessions)} sessions" if len(sessions) > 1 else ""),
+        f"{2 * sum(float(s['options']['seconds']) for s in sessions):g}",
+        f"{100 * others.mean():.0f} %",
+        counted(unchanged, "slower", "faster"),
+        f"{held}/{len(unchanged)}",
+        counted(unchanged, "same"),
+        counted(judged(sessions, AGAIN, WIDE), "same"),
+        *(
+            counted(judged(sessions, name_of_planted(share), MARGIN), "slower")
+            if name_of_planted(share) in sessions[0]["planted"]
+            else "—"
+            for share in PLANTED
+        ),
+    ]
+
+
+def main() -> None:
+    """Print a row for each run."""
+    folder = Path(__file__).parent
+    paths = [Path(name) for name in sys.argv[1:]] or sorted(folder.glob("blocks-*.json.gz"))
+    runs: dict[str, list[Path]] = {}
+    for path in paths:
+        runs.setdefault(SESSION.sub("", run_of(path)), []).append(path)
+    print(f"| {COLUMNS} |")
+    print("|---" + "|---:" * COLUMNS.count("|") + "|")
+    for name, files in runs.items():
+        print(f"| {' | '.join([name, *cells([load(path) for path in sorted(files)])])} |")
+
+
+if __name__ == "__main__":
+    main()
