@@ -3,8 +3,8 @@
     python results/noise/whole.py [results/noise/blocks-*.json.gz] > results/noise/whole.md
 
 Files whose names end in `-first`, `-second` and so on are sessions of one run. What is counted are
-the verdicts of `rnnbench compare`: all cases of a side judged together. In figures of a process
-that were chosen on a run, that run is no independent test of them.
+the verdicts of `rnnbench compare`: all cases of a side judged together. The sentence below the
+table has all runs together.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ import numpy as np
 from figures import MARGIN, WIDE, Floats, Pairs, run_of
 
 from rnnbench.regressions.family import Bounds, Finding, Interval, judge
+from rnnbench.regressions.machine_noise import Share
 from rnnbench.regressions.noise import AGAIN, SAME, name_of_planted
+from rnnbench.regressions.noise_output import per_cent
 from rnnbench.statistics import side_figures, side_interval
 
 PLANTED = (0.03, 0.05, 0.10)
@@ -76,35 +78,59 @@ def judged(sessions: Sequence[dict[str, Any]], new: str, margin: float) -> list[
     return judge(intervals, margin=margin)
 
 
-def counted(findings: Sequence[Finding], *verdicts: str) -> str:
+def held(findings: Sequence[Finding]) -> Share:
+    """How many intervals hold 1, each taken by itself."""
+    ends = [found.alone[1:] for found in findings]
+    known = [(low, high) for low, high in ends if low is not None and high is not None]
+    return Share(sum(low <= 1 <= high for low, high in known), len(known))
+
+
+def counted(findings: Sequence[Finding], *verdicts: str) -> Share:
     """How many of them have one of these verdicts."""
-    return f"{sum(found.verdict in verdicts for found in findings)}/{len(findings)}"
+    return Share(sum(found.verdict in verdicts for found in findings), len(findings))
 
 
 def cells(sessions: Sequence[dict[str, Any]]) -> list[str]:
     """A row of the table, without the name of the run."""
     unchanged = judged(sessions, AGAIN, MARGIN)
-    held = sum(found.alone[1] <= 1 <= found.alone[2] for found in unchanged)  # type: ignore[operator]
     first = next(iter(sessions[0]["cases"]))
     processes = sum(len(pairs_of(s["cases"][first], AGAIN)[0]) for s in sessions)
     others: Floats = np.array(
         [s["load"].get("others_share", math.nan) for s in sessions], dtype=float
     )
-    return [
-        str(processes) + (f" in {len(sessions)} sessions" if len(sessions) > 1 else ""),
-        f"{2 * sum(float(s['options']['seconds']) for s in sessions):g}",
-        f"{100 * others.mean():.0f} %",
+    shares = [
         counted(unchanged, "slower", "faster"),
-        f"{held}/{len(unchanged)}",
+        held(unchanged),
         counted(unchanged, "same"),
         counted(judged(sessions, AGAIN, WIDE), "same"),
         *(
             counted(judged(sessions, name_of_planted(share), MARGIN), "slower")
             if name_of_planted(share) in sessions[0]["planted"]
-            else "—"
+            else None
             for share in PLANTED
         ),
     ]
+    return [
+        str(processes) + (f" in {len(sessions)} sessions" if len(sessions) > 1 else ""),
+        f"{2 * sum(float(s['options']['seconds']) for s in sessions):g}",
+        f"{100 * others.mean():.0f} %",
+        *(f"{share.found}/{share.of}" if share else "—" for share in shares),
+    ]
+
+
+def together(rows: Sequence[Sequence[str]]) -> str:
+    """Of all runs: how many verdicts on unchanged cases were false, how many intervals hold 1."""
+    shares = []
+    for name in ("false verdicts", "holds 1"):
+        place = COLUMNS.split(" | ").index(name)
+        counts = [[int(number) for number in row[place].split("/")] for row in rows]
+        shares.append(Share(*map(sum, zip(*counts, strict=True))))
+    false, holds = shares
+    return (
+        f"Of all {false.of} unchanged cases {false.found} were called slower or faster "
+        f"({per_cent(false)}); {holds.found} of {holds.of} intervals of 95 % hold 1 "
+        f"({per_cent(holds)})."
+    )
 
 
 def main() -> None:
@@ -116,8 +142,10 @@ def main() -> None:
         runs.setdefault(SESSION.sub("", run_of(path)), []).append(path)
     print(f"| {COLUMNS} |")
     print("|---" + "|---:" * COLUMNS.count("|") + "|")
-    for name, files in runs.items():
-        print(f"| {' | '.join([name, *cells([load(path) for path in sorted(files)])])} |")
+    rows = [[name, *cells([load(path) for path in sorted(runs[name])])] for name in runs]
+    for row in rows:
+        print(f"| {' | '.join(row)} |")
+    print(f"\n{together(rows)}")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """What the run of `versions.json.gz` found, in sentences; README has them.
 
+The first one says what it rests on.
+
 python results/versions/findings.py > results/versions/findings.md
 """
 
@@ -19,16 +21,29 @@ SHOWN = {"implementation": "compiled_cell", "pass": "inference", "batch": 32}
 
 
 def sentences(run: Results) -> list[str]:
-    """One for the case that is shown, and one for all that is not compiled."""
+    """One for the run, one for the case that is shown, and one for all that is not compiled."""
     steps = list(comparisons(run))
     shown = [of_shown(run, step) for step in steps]
     eager = [of_eager(run, step) for step in steps]
     cases = len(eager_cases(run, steps[0]))
     return [
+        of_run(run, steps[0]),
         "A step that is compiled alone, without gradients "
         f"(`{SHOWN['implementation']}`, B={SHOWN['batch']}), took {', '.join(shown)} of the time.",
         f"Of the {cases} cases that are not compiled, {', '.join(eager)}.",
     ]
+
+
+def of_run(results: Results, step: Comparison) -> str:
+    """How many processes a version had, and when they were measured."""
+    (run,) = results.runs.values()
+    counts = sorted({case.processes for case in step.cases})
+    days = sorted({when[:10] for _, when in run.origins} or {run.measured_at[:10]})
+    sessions = f" in {len(run.sessions)} sessions" if len(run.sessions) > 1 else ""
+    return (
+        f"Each version had {' or '.join(map(str, counts))} processes{sessions}, measured on "
+        f"{' and on '.join(days)}."
+    )
 
 
 def step_of(step: Comparison) -> str:
