@@ -134,6 +134,12 @@ def version_findings() -> str:
     return "\n".join(wrapped(line, "  ") for line in lines)
 
 
+def noise() -> str:
+    """What all kept runs of the same code against itself say together."""
+    whole = (RESULTS / "noise" / "whole.md").read_text(encoding="utf-8")
+    return wrapped(whole.strip().splitlines()[-1], "")
+
+
 def filled(text: str) -> str:
     """README with its marked parts made again."""
     parts = {
@@ -141,6 +147,7 @@ def filled(text: str) -> str:
         "plugin": "```python\n" + PLUGIN.read_text(encoding="utf-8") + "```",
         "versions": versions(),
         "version findings": version_findings(),
+        "noise": noise(),
         "advice": advice(),
         "findings": findings(),
     }

@@ -2,16 +2,18 @@
 
     python results/noise/sessions.py > results/noise/sessions.md
 
-Of the runs on two threads with a core for each; trials are those of `figures.py`, with the figure
-of a process that was chosen there.
+Of the runs on two threads with a core for each that had no more than two sessions themselves;
+trials are those of `figures.py`, with the figure of a process that was chosen there.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import combinations
 from pathlib import Path
 
 from figures import COLUMNS, load, row, run_of
+from whole import SESSION
 
 from rnnbench.statistics import side_figures
 
@@ -19,10 +21,14 @@ from rnnbench.statistics import side_figures
 def main() -> None:
     """Print a row for each run and for each two of them."""
     folder = Path(__file__).parent
-    runs = {
-        run_of(path): load(path)
+    paths = [
+        path
         for path in sorted(folder.glob("blocks-*threads2*.json.gz"))
         if "unbound" not in path.name
+    ]
+    sessions = Counter(SESSION.sub("", run_of(path)) for path in paths)
+    runs = {
+        run_of(path): load(path) for path in paths if sessions[SESSION.sub("", run_of(path))] <= 2
     }
     print(f"| {COLUMNS.partition(' | ')[2].replace('run', 'runs', 1)} |")
     print("|---" + "|---:" * (COLUMNS.count("|") - 1) + "|")

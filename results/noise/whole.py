@@ -127,9 +127,9 @@ def together(rows: Sequence[Sequence[str]]) -> str:
         shares.append(Share(*map(sum, zip(*counts, strict=True))))
     false, holds = shares
     return (
-        f"Of all {false.of} unchanged cases {false.found} were called slower or faster "
-        f"({per_cent(false)}); {holds.found} of {holds.of} intervals of 95 % hold 1 "
-        f"({per_cent(holds)})."
+        f"In {len(rows)} runs {false.found} of {false.of} unchanged cases "
+        f"{'was' if false.found == 1 else 'were'} called slower or faster ({per_cent(false)}), and "
+        f"{holds.found} of {holds.of} intervals of 95 % hold 1 ({per_cent(holds)})."
     )
 
 
