@@ -127,8 +127,9 @@ def together(rows: Sequence[Sequence[str]]) -> str:
         shares.append(Share(*map(sum, zip(*counts, strict=True))))
     false, holds = shares
     return (
-        f"In {len(rows)} runs {false.found} of {false.of} unchanged cases "
-        f"{'was' if false.found == 1 else 'were'} called slower or faster ({per_cent(false)}), and "
+        f"In {len(rows)} {'run' if len(rows) == 1 else 'runs'} {false.found} of {false.of} "
+        f"unchanged cases {'was' if false.found == 1 else 'were'} called slower or faster "
+        f"({per_cent(false)}), and "
         f"{holds.found} of {holds.of} intervals of 95 % hold 1 ({per_cent(holds)})."
     )
 

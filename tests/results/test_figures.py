@@ -120,7 +120,9 @@ def test_kept_blocks_say_what_the_run_itself_says(figures, tmp_path, monkeypatch
     monkeypatch.setattr(sys, "argv", ["whole.py", *map(str, files)])
     whole.main()
     head, line, row, empty, said = capsys.readouterr().out.splitlines()
-    assert not empty and said.startswith("In 1 runs 0 of 6 unchanged cases were called slower or faster")
+    assert not empty and said.startswith(
+        "In 1 run 0 of 6 unchanged cases were called slower or faster"
+    )
     assert head.count("|") == line.count("|") == row.count("|")
     cells = dict(zip(*([c.strip() for c in x.strip("|").split("|")] for x in (head, row))))
     assert cells["run"] == "day" and cells["3 % found"] == cells["10 % found"] == "—"
