@@ -137,8 +137,8 @@ def medians(side):
 
 
 def test_all_blocks_count_where_that_brings_processes_closer_together() -> None:
-    # Two blocks of each speed 4 % apart: which of them are within 5 % of the block a quarter of
-    # the way up changes from pair to pair, and the median of all blocks does not.
+    # Blocks about 4 % apart: how many are within 5 % of the block a quarter of the way up changes
+    # from pair to pair, and the median of all blocks does not.
     base = blocks_of(*([0.0, 0.04, 0.08, 0.12, 0.16 + 0.01 * i] for i in range(4)))
     base[1][1] = base[2][1] = 0.02
     x, y = side_figures(base, base)

@@ -57,8 +57,12 @@ def blocks_of(path: str) -> dict[str, Any]:
     }
 
 
-if __name__ == "__main__":
-    source, target = sys.argv[1:]
+def main(source: str, target: str) -> None:
+    """Write them."""
     text = json.dumps(blocks_of(source), separators=(",", ":"))
     Path(target).write_bytes(gzip.compress(text.encode(), mtime=0))
     print(f"{target}: {Path(target).stat().st_size >> 10} KiB")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -15,7 +15,7 @@ import math
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +27,7 @@ from rnnbench.steady import all_figures, steady_figures
 Floats: TypeAlias = NDArray[np.float64]
 Figures: TypeAlias = Callable[[Sequence[Floats], Sequence[Floats]], tuple[Floats, Floats]]
 Pairs: TypeAlias = tuple[list[Floats], list[Floats]]
-"""Of an unchanged case both sides: by process the logarithms of its blocks."""
+"""Both sides of a case: by process the logarithms of its blocks."""
 
 SEED = 5
 TRIALS = 40
@@ -62,21 +62,28 @@ def run_of(path: Path) -> str:
     return path.name.removeprefix("blocks-").removesuffix(".json.gz")
 
 
+def read_blocks(path: Path) -> dict[str, Any]:
+    """What `blocks.py` kept of a run, or of a session of one."""
+    with gzip.open(path) as stream:
+        document: dict[str, Any] = json.load(stream)
+    return document
+
+
+def pairs_of(sides: dict[str, list[list[float]]], new: str = AGAIN) -> Pairs:
+    """Blocks of the unchanged side of a case and of another, by the processes that both have."""
+    by_process: list[dict[int, list[float]]] = []
+    for side in (SAME, new):
+        by_process.append({})
+        for replicate, _turn, low, _middle in sorted(sides[side], key=lambda row: row[1]):
+            by_process[-1].setdefault(int(replicate), []).append(math.log(low))
+    shared = sorted(by_process[0].keys() & by_process[1].keys())
+    base, other = ([np.array(side[p]) for p in shared] for side in by_process)
+    return base, other
+
+
 def load(path: Path) -> dict[str, Pairs]:
     """The unchanged cases of a run, by name."""
-    with gzip.open(path) as stream:
-        cases = json.load(stream)["cases"]
-    found = {}
-    for name, sides in cases.items():
-        by_process: list[dict[int, list[float]]] = []
-        for side in (SAME, AGAIN):
-            by_process.append({})
-            for replicate, _turn, low, _middle in sorted(sides[side], key=lambda row: row[1]):
-                by_process[-1].setdefault(replicate, []).append(math.log(low))
-        shared = sorted(by_process[0].keys() & by_process[1].keys())
-        base, new = ([np.array(side[p]) for p in shared] for side in by_process)
-        found[name] = base, new
-    return found
+    return {name: pairs_of(sides) for name, sides in read_blocks(path)["cases"].items()}
 
 
 def row(runs: Sequence[dict[str, Pairs]], figures: Figures) -> Floats:

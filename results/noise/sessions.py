@@ -13,7 +13,7 @@ from itertools import combinations
 from pathlib import Path
 
 from figures import COLUMNS, load, row, run_of
-from whole import SESSION
+from whole import whole_of
 
 from rnnbench.statistics import side_figures
 
@@ -26,10 +26,8 @@ def main() -> None:
         for path in sorted(folder.glob("blocks-*threads2*.json.gz"))
         if "unbound" not in path.name
     ]
-    sessions = Counter(SESSION.sub("", run_of(path)) for path in paths)
-    runs = {
-        run_of(path): load(path) for path in paths if sessions[SESSION.sub("", run_of(path))] <= 2
-    }
+    sessions = Counter(map(whole_of, paths))
+    runs = {run_of(path): load(path) for path in paths if sessions[whole_of(path)] <= 2}
     print(f"| {COLUMNS.partition(' | ')[2].replace('run', 'runs', 1)} |")
     print("|---" + "|---:" * (COLUMNS.count("|") - 1) + "|")
     for names in [*combinations(runs, 1), *combinations(runs, 2)]:

@@ -9,8 +9,6 @@ table has all runs together.
 
 from __future__ import annotations
 
-import gzip
-import json
 import math
 import re
 import sys
@@ -19,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from figures import MARGIN, WIDE, Floats, Pairs, run_of
+from figures import MARGIN, WIDE, Floats, Pairs, pairs_of, read_blocks, run_of
 
 from rnnbench.regressions.family import Bounds, Finding, Interval, judge
 from rnnbench.regressions.machine_noise import Share
-from rnnbench.regressions.noise import AGAIN, SAME, name_of_planted
+from rnnbench.regressions.noise import AGAIN, SAME, covered, name_of_planted, share_of
 from rnnbench.regressions.noise_output import per_cent
 from rnnbench.statistics import side_figures, side_interval
 
@@ -35,22 +33,9 @@ COLUMNS = (
 )
 
 
-def load(path: Path) -> dict[str, Any]:
-    """What `blocks.py` kept of a session."""
-    with gzip.open(path) as stream:
-        document: dict[str, Any] = json.load(stream)
-    return document
-
-
-def pairs_of(sides: dict[str, list[list[float]]], new: str) -> Pairs:
-    """Blocks of both sides of a case, by the processes that both have, as logarithms."""
-    by_process: list[dict[int, list[float]]] = [{}, {}]
-    for side, found in zip((SAME, new), by_process, strict=True):
-        for replicate, _turn, low, _middle in sorted(sides[side], key=lambda row: row[1]):
-            found.setdefault(replicate, []).append(math.log(low))
-    shared = sorted(by_process[0].keys() & by_process[1].keys())
-    base, other = ([np.array(side[p]) for p in shared] for side in by_process)
-    return base, other
+def whole_of(path: Path) -> str:
+    """The name of the run that a file of blocks is a session of, or all of."""
+    return SESSION.sub("", run_of(path))
 
 
 def interval_of(pairs: Sequence[Pairs]) -> Interval:
@@ -78,18 +63,6 @@ def judged(sessions: Sequence[dict[str, Any]], new: str, margin: float) -> list[
     return judge(intervals, margin=margin)
 
 
-def held(findings: Sequence[Finding]) -> Share:
-    """How many intervals hold 1, each taken by itself."""
-    ends = [found.alone[1:] for found in findings]
-    known = [(low, high) for low, high in ends if low is not None and high is not None]
-    return Share(sum(low <= 1 <= high for low, high in known), len(known))
-
-
-def counted(findings: Sequence[Finding], *verdicts: str) -> Share:
-    """How many of them have one of these verdicts."""
-    return Share(sum(found.verdict in verdicts for found in findings), len(findings))
-
-
 def cells(sessions: Sequence[dict[str, Any]]) -> list[str]:
     """A row of the table, without the name of the run."""
     unchanged = judged(sessions, AGAIN, MARGIN)
@@ -99,12 +72,12 @@ def cells(sessions: Sequence[dict[str, Any]]) -> list[str]:
         [s["load"].get("others_share", math.nan) for s in sessions], dtype=float
     )
     shares = [
-        counted(unchanged, "slower", "faster"),
-        held(unchanged),
-        counted(unchanged, "same"),
-        counted(judged(sessions, AGAIN, WIDE), "same"),
+        share_of(unchanged, "slower", "faster"),
+        covered(unchanged),
+        share_of(unchanged, "same"),
+        share_of(judged(sessions, AGAIN, WIDE), "same"),
         *(
-            counted(judged(sessions, name_of_planted(share), MARGIN), "slower")
+            share_of(judged(sessions, name_of_planted(share), MARGIN), "slower")
             if name_of_planted(share) in sessions[0]["planted"]
             else None
             for share in PLANTED
@@ -140,10 +113,10 @@ def main() -> None:
     paths = [Path(name) for name in sys.argv[1:]] or sorted(folder.glob("blocks-*.json.gz"))
     runs: dict[str, list[Path]] = {}
     for path in paths:
-        runs.setdefault(SESSION.sub("", run_of(path)), []).append(path)
+        runs.setdefault(whole_of(path), []).append(path)
     print(f"| {COLUMNS} |")
     print("|---" + "|---:" * COLUMNS.count("|") + "|")
-    rows = [[name, *cells([load(path) for path in sorted(runs[name])])] for name in runs]
+    rows = [[name, *cells([read_blocks(path) for path in sorted(runs[name])])] for name in runs]
     for row in rows:
         print(f"| {' | '.join(row)} |")
     print(f"\n{together(rows)}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ import pandas as pd
 
 from rnnbench.cases import DEFAULT_ENVIRONMENT, Case
 from rnnbench.regressions.compare import Compared, Comparison, compare
-from rnnbench.regressions.family import level_of_one_more
+from rnnbench.regressions.family import Finding, level_of_one_more
 from rnnbench.regressions.machine_noise import NoiseSession, Share
 from rnnbench.regressions.sides import sides_of
 from rnnbench.report.ratios import ratio_of
@@ -65,7 +65,7 @@ class NoiseStudy:
             },
             false_alarms=share_of(self.unchanged.cases, "slower", "faster"),
             same=share_of(self.unchanged.cases, "same"),
-            covered=covered(self.unchanged.cases),
+            covered=covered(found_in(self.unchanged.cases)),
             power={
                 f"{size:g}": share_of(comparison.cases, "slower")
                 for size, comparison in sorted(self.planted.items())
@@ -149,7 +149,7 @@ def _class(found: NoiseStudy, name: str, low: float, high: float) -> SizeClass:
         cases=len(unchanged),
         false_alarms=share_of(unchanged, "slower", "faster"),
         same=share_of(unchanged, "same"),
-        covered=covered(unchanged),
+        covered=covered(found_in(unchanged)),
         power={
             share: share_of(_within(comparison.cases, low, high), "slower")
             for share, comparison in found.planted.items()
@@ -162,25 +162,30 @@ def _within(cases: Sequence[Compared], low: float, high: float) -> list[Compared
     return [case for case in cases if case.base_time and low <= case.base_time[0] < high]
 
 
-def share_of(cases: Sequence[Compared], *verdicts: Verdict) -> Share:
+def share_of(cases: Sequence[Compared] | Sequence[Finding], *verdicts: Verdict) -> Share:
     """How many of the compared cases have one of these verdicts."""
     judged = [case.verdict for case in cases if case.verdict is not None]
     return Share(sum(verdict in verdicts for verdict in judged), len(judged))
 
 
-def covered(cases: Sequence[Compared]) -> Share:
+def covered(findings: Iterable[Finding]) -> Share:
     """How many intervals hold 1, each taken by itself; those without an interval are not counted.
 
     By itself: once they were widened for the family, those that found no change hold 1 by
     construction, and counting them would be no check.
     """
-    ends = [case.finding.alone[1:] for case in cases if case.finding]
+    ends = [finding.alone[1:] for finding in findings]
     known = [(low, high) for low, high in ends if low is not None and high is not None]
     return Share(sum(low <= 1 <= high for low, high in known), len(known))
 
 
+def found_in(cases: Sequence[Compared]) -> list[Finding]:
+    """What was found of the cases that could be compared."""
+    return [case.finding for case in cases if case.finding is not None]
+
+
 def _middle_half_width(cases: Sequence[Compared]) -> float:
-    ends = [case.finding.alone[1:] for case in cases if case.finding]
+    ends = [finding.alone[1:] for finding in found_in(cases)]
     widths = [
         math.sqrt(high / low) - 1 for low, high in ends if low is not None and high is not None
     ]

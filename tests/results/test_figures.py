@@ -102,8 +102,7 @@ def test_a_run_is_judged_at_both_margins(tmp_path, monkeypatch, capsys):
 def kept(source, target):
     import blocks
 
-    text = json.dumps(blocks.blocks_of(str(source)))
-    target.write_bytes(gzip.compress(text.encode()))
+    blocks.main(str(source), str(target))
     return target
 
 
@@ -118,6 +117,7 @@ def test_kept_blocks_say_what_the_run_itself_says(figures, tmp_path, monkeypatch
         for seed, name in enumerate(names)
     ]
     monkeypatch.setattr(sys, "argv", ["whole.py", *map(str, files)])
+    capsys.readouterr()
     whole.main()
     head, line, row, empty, said = capsys.readouterr().out.splitlines()
     assert not empty and said.startswith(
