@@ -130,7 +130,7 @@ def noise() -> Parts:
 def versions() -> Parts:
     """What changed between versions, and between which releases."""
     return {
-        **{name: said(f"versions/{name}.md") for name in ("findings", "summary")},
+        **{name: said(f"versions/{name}.md") for name in ("findings", "summary", "again")},
         "bisect": f"```text\n{said('versions/bisect.log')}\n```",
     }
 

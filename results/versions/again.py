@@ -1,9 +1,11 @@
 """Whether what the run of `versions.json.gz` found is found by another run too.
 
+    python results/versions/again.py > results/versions/again.md
     python results/versions/again.py OTHER/versions.json
 
-Both runs are compared version by version as `summary.py` does it. A change counts as found again
-where the other run gives the same verdict.
+The other one is that of an earlier day unless it is named. Both runs are compared version by
+version as `summary.py` does it. A change counts as found again where the other run gives the same
+verdict.
 """
 
 from __future__ import annotations
@@ -11,14 +13,15 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
-from summary import RESULT, comparisons, name_of, named, told
+from summary import EARLIER, RESULT, comparisons, name_of, named, told
 
 from rnnbench.regressions.compare import Compared
 from rnnbench.results import Results, read
 
 OPPOSITE = {"slower": "faster", "faster": "slower"}
-KINDS = ("again", "neither", "opposite")
+KINDS = ("again", "same", "inconclusive", "opposite")
 
 Change = tuple[str, str]
 """A step between two versions, and a case in words."""
@@ -38,7 +41,7 @@ def judged(run: Results, another: Results) -> Iterator[tuple[Change, Compared, C
         if case.verdict not in OPPOSITE:
             continue
         other = there[change]
-        kind = "neither"
+        kind = str(other.verdict)
         if other.verdict == case.verdict:
             kind = "again"
         elif other.verdict == OPPOSITE[case.verdict]:
@@ -55,8 +58,8 @@ def table(run: Results, another: Results) -> list[str]:
         if kind == "opposite":
             contrary.append(f"- {name}, {step}: {told(case)}, in the other run {told(other)}")
     lines = [
-        "| step | verdict | cases | found in both runs | not told by the other one | opposite |",
-        "| --- | --- | ---: | ---: | ---: | ---: |",
+        "| step | verdict | cases | found in both runs | same | inconclusive | opposite |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: |",
     ]
     for (step, verdict), counts in found.items():
         cells = " | ".join(str(counts[kind]) for kind in KINDS)
@@ -64,7 +67,7 @@ def table(run: Results, another: Results) -> list[str]:
     return [*lines, *(["", "Opposite:", "", *contrary] if contrary else [])]
 
 
-def main(file: str) -> None:
+def main(file: Path | str = EARLIER) -> None:
     """Print the table."""
     print("\n".join(table(read([RESULT]), read([file]))))
 

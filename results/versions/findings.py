@@ -1,6 +1,6 @@
 """What the run of `versions.json.gz` found, in sentences; README has them.
 
-The first one says what it rests on.
+The first one says what it rests on, the last one what the run of another day says to it.
 
 python results/versions/findings.py > results/versions/findings.md
 """
@@ -11,7 +11,8 @@ from collections import Counter
 from collections.abc import Sequence
 from statistics import median
 
-from summary import RESULT, comparisons, told
+from again import judged
+from summary import EARLIER, RESULT, comparisons, told
 
 from rnnbench.regressions.compare import Compared, Comparison
 from rnnbench.results import Results, read
@@ -20,29 +21,42 @@ SHOWN = {"implementation": "compiled_cell", "pass": "inference", "batch": 32}
 """The case whose steps are told one by one: a step compiled alone, without gradients."""
 
 
-def sentences(run: Results) -> list[str]:
-    """One for the run, one for the case that is shown, and one for all that is not compiled."""
+def sentences(run: Results, earlier: Results) -> list[str]:
+    """For the run, the case that is shown, all that is not compiled, and the other day."""
     steps = list(comparisons(run))
-    shown = [of_shown(run, step) for step in steps]
     eager = [of_eager(run, step) for step in steps]
     cases = len(eager_cases(run, steps[0]))
     return [
-        of_run(run, steps[0]),
+        f"Each version had {processes_of(run, steps[0])}.",
         "A step that is compiled alone, without gradients "
-        f"(`{SHOWN['implementation']}`, B={SHOWN['batch']}), took {', '.join(shown)} of the time.",
+        f"(`{SHOWN['implementation']}`, B={SHOWN['batch']}), took {all_shown(run)} of the time; "
+        f"in the earlier run {all_shown(earlier)}.",
         f"Of the {cases} cases that are not compiled, {', '.join(eager)}.",
+        of_both(run, earlier),
     ]
 
 
-def of_run(results: Results, step: Comparison) -> str:
-    """How many processes a version had, and when they were measured."""
+def processes_of(results: Results, step: Comparison) -> str:
+    """How many processes a version had, and when and on what they were measured."""
     (run,) = results.runs.values()
     counts = sorted({case.processes for case in step.cases})
     days = sorted({when[:10] for _, when in run.origins} or {run.measured_at[:10]})
     sessions = f" in {len(run.sessions)} sessions" if len(run.sessions) > 1 else ""
+    environment = next(iter(run.environments.values()))
     return (
-        f"Each version had {' or '.join(map(str, counts))} processes{sessions}, measured on "
-        f"{' and on '.join(days)}."
+        f"{' or '.join(map(str, counts))} processes{sessions}, measured on {' and on '.join(days)} "
+        f"on an {environment['cpu']['model']} with {environment['cpu_capability']}"
+    )
+
+
+def of_both(run: Results, earlier: Results) -> str:
+    """How many of all changes the earlier run found too."""
+    kinds = Counter(kind for *_, kind in judged(run, earlier))
+    return (
+        f"Of all {kinds.total()} changes that were found between a version and the next, an "
+        f"earlier run ({processes_of(earlier, next(comparisons(earlier)))}) found "
+        f"{kinds['again']} too, could not tell {kinds['inconclusive']}, called {kinds['same']} the "
+        f"same and found the opposite of {kinds['opposite']}."
     )
 
 
@@ -50,6 +64,11 @@ def step_of(step: Comparison) -> str:
     """The two versions, without what they were built with."""
     base, new = (side.torch.partition("+")[0] for side in (step.sides.base, step.sides.new))
     return f"from {base} to {new}"
+
+
+def all_shown(run: Results) -> str:
+    """The ratios of the case that is shown, step by step."""
+    return ", ".join(of_shown(run, step) for step in comparisons(run))
 
 
 def of_shown(run: Results, step: Comparison) -> str:
@@ -81,7 +100,7 @@ def of_eager(run: Results, step: Comparison) -> str:
 
 def main() -> None:
     """Print them as a list."""
-    print("\n".join(f"- {sentence}" for sentence in sentences(read([RESULT]))))
+    print("\n".join(f"- {sentence}" for sentence in sentences(read([RESULT]), read([EARLIER]))))
 
 
 if __name__ == "__main__":

@@ -18,6 +18,8 @@ from rnnbench.regressions.sides import sides_of
 from rnnbench.results import Results, read
 
 RESULT = Path(__file__).with_name("versions.json.gz")
+EARLIER = RESULT.with_name("versions-2026-11-25.json.gz")
+"""The same versions on another day."""
 LARGEST = 3
 """Changes that are named for each step and direction."""
 

@@ -10,7 +10,9 @@ FOLDER = Path(__file__).parents[2] / "results"
 
 
 # Those that take seconds; studies of minutes are run by hand.
-@pytest.mark.parametrize("name", ["noise/whole", "versions/findings", "versions/summary"])
+@pytest.mark.parametrize(
+    "name", ["noise/whole", "versions/findings", "versions/summary", "versions/again"]
+)
 def test_a_kept_table_is_what_its_script_prints(name):
     ran = subprocess.run(
         [sys.executable, FOLDER / f"{name}.py"], capture_output=True, text=True, timeout=300
