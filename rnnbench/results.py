@@ -320,7 +320,7 @@ def _read(files: Sequence[str], limits: Limits | None) -> Results:
         document = read_document(file)
         runs[label] = described_run(label, file, document)
         known = _known_ceilings(runs[label], limits)
-        for benchmark in document["benchmarks"]:
+        for benchmark in _in_order(document["benchmarks"], tuple(runs[label].environments)):
             measured = _samples(benchmark)
             counted = _functions(benchmark["extra_info"]["rnnbench"].get("instructions"))
             if counted:
@@ -333,6 +333,28 @@ def _read(files: Sequence[str], limits: Limits | None) -> Results:
     if limits is not None:
         _refuse_foreign(limits, runs)
     return Results(typed(rows, RESULT_COLUMNS), samples, runs, functions)
+
+
+def _in_order(
+    benchmarks: Sequence[Mapping[str, Any]], environments: Sequence[str]
+) -> list[Mapping[str, Any]]:
+    """As they are, but each case in the order its environments were given: 2.8.0 before 2.13.0."""
+    places: dict[tuple[Any, ...], list[int]] = {}
+    for index, benchmark in enumerate(benchmarks):
+        case = benchmark["extra_info"]["rnnbench"]["case"]
+        own = tuple(value for name, value in case.items() if name != "environment")
+        places.setdefault(own, []).append(index)
+
+    def given(index: int) -> int:
+        return environments.index(
+            benchmarks[index]["extra_info"]["rnnbench"]["case"]["environment"]
+        )
+
+    ordered = list(benchmarks)
+    for same in places.values():
+        for place, index in zip(same, sorted(same, key=given), strict=True):
+            ordered[place] = benchmarks[index]
+    return ordered
 
 
 def rounds_of(results: Results, rows: Iterable[int] | None = None) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from rnnbench import results as results_module
 from rnnbench import validation
 from rnnbench.cases import Case
 from rnnbench.errors import UserError
-from rnnbench.results import RESULT_COLUMNS, ROUND_COLUMNS, load, read, rounds
+from rnnbench.results import RESULT_COLUMNS, ROUND_COLUMNS, load, read, rounds, rounds_of
 from tests import synthetic
 from tests.synthetic import Planted, document, write
 
@@ -115,6 +115,24 @@ class TestFrame:
         columns = ["gpu", "cuda", "cudnn", "driver"]
         assert frame.loc[0, columns].isna().all()
         assert frame.loc[1, columns].tolist() == ["Synthetic GPU", "13.0", "91300", "580.1"]
+
+    def test_versions_come_in_the_order_in_which_they_were_given(self, tmp_path):
+        old, new = (
+            Planted(dataclasses.replace(CASE, environment=f"torch-{version}"), time)
+            for version, time in (("2.8.0", 2e-3), ("2.13.0", 1e-3))
+        )
+        loop = Planted(dataclasses.replace(LOOP, environment=new.case.environment), 3e-3)
+        made = document(
+            [new, loop, old],
+            environments={e.case.environment: synthetic.environment() for e in (old, new)},
+        )
+        results = read([write(tmp_path / "versions.json", made)])
+        frame = results.frame
+        assert frame["environment"].tolist() == ["torch-2.8.0", "torch-2.13.0", "torch-2.13.0"]
+        assert frame["implementation"].tolist() == ["nn_rnn", "python_loop", "nn_rnn"]
+        assert frame["time"].tolist() == pytest.approx([2e-3, 3e-3, 1e-3], rel=0.2)
+        of_first = rounds_of(results, [0])["seconds"].median()
+        assert of_first == pytest.approx(frame.at[0, "time"], rel=0.2)
 
     def test_free_parts_of_an_odd_type_are_missing_and_do_no_harm(self, tmp_path, content):
         ours = content["benchmarks"][0]["extra_info"]["rnnbench"]

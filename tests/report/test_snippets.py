@@ -9,10 +9,11 @@ import itertools
 import pytest
 
 from rnnbench.cases import Case, builtin_implementations
-from rnnbench.implementations import registered
+from rnnbench.implementations import load_builtin, registered
 from rnnbench.report.snippets import needs, snippet
 
 torch = pytest.importorskip("torch")
+load_builtin()
 
 CASE = Case(seq_len=4, batch=3, input_size=5, hidden_size=6)
 EAGER = ("nn_rnn", "python_loop", "hoisted_loop")

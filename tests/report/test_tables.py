@@ -201,6 +201,8 @@ class TestPassesAndLayouts:
         assert table.data["ratio"].tolist() == pytest.approx([1.2], rel=0.02)
         assert (table.data["base"][0], table.data["row"][0]) == (0, 1)
         assert "same run" in table.description
+        # Each row is of both.
+        assert "batch_first" not in table.description
         shown = column(table, "batch_first / time_major")[0]
         assert float(shown.split(" ")[0]) == pytest.approx(1.2, rel=0.02)
 
@@ -331,6 +333,19 @@ class TestRan:
         ]
         table = tables.what_ran(made(tmp_path, planted))
         assert column(table, "why the graph broke") == ["first", "second"]
+
+    def test_versions_stand_in_the_order_in_which_they_were_given(self, tmp_path):
+        versions = ("torch-2.8.0", "torch-2.13.0")
+        planted = [
+            Planted(having(case, environment=version), 1e-3)
+            for case in (CASE, LOOP)
+            for version in sorted(versions)
+        ]
+        environments = {version: synthetic.environment() for version in versions}
+        table = tables.what_ran(made(tmp_path, planted, environments=environments))
+        assert column(table, "competitor") == [
+            f"{name} @ {version}" for name in ("nn_rnn", "python_loop") for version in versions
+        ]
 
 
 class TestNotMeasured:

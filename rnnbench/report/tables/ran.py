@@ -69,7 +69,14 @@ def what_ran(results: Results) -> Table | None:
     found: dict[tuple[Any, ...], list[int]] = {}
     for row in frame.index.tolist():
         found.setdefault((key(row), labels[row]), []).append(row)
-    ordered = [found[group] for group in sorted(found)]
+    environments = list(dict.fromkeys(values["environment"]))
+
+    def place(group: tuple[Any, ...]) -> tuple[Any, ...]:
+        row = found[group][0]
+        given = environments.index(values["environment"][row])
+        return group[0], values["implementation"][row], given
+
+    ordered = [found[group] for group in sorted(found, key=place)]
     firsts = [rows[0] for rows in ordered]
     columns = [
         *setting_columns(values, firsts, names),

@@ -153,7 +153,11 @@ def layouts(results: Results) -> Table | None:
     return assemble(
         "layouts",
         "What the layout of the input costs",
-        [constant_setting(values, rows), "Above 1, time_major is faster.", *meanings],
+        [
+            constant_setting(values, rows, without=("layout",)),
+            "Above 1, time_major is faster.",
+            *meanings,
+        ],
         columns,
         data,
     )
