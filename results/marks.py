@@ -6,9 +6,10 @@ import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 
-__all__ = ["ROOT", "fenced", "fill", "fill_all", "wrapped"]
+__all__ = ["RESULTS", "ROOT", "fenced", "fill", "fill_all", "said", "wrapped"]
 
 ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "results"
 
 
 def fill(text: str, mark: str, content: str, page: str = "README.md") -> str:
@@ -35,6 +36,11 @@ def fill_all(text: str, parts: Mapping[str, str], page: str = "README.md") -> st
 def wrapped(text: str, indent: str = "") -> str:
     """A paragraph at the width of a page."""
     return textwrap.fill(text, 100, subsequent_indent=indent, break_on_hyphens=False)
+
+
+def said(path: str) -> str:
+    """What a kept file says; its path is from the folder of results on."""
+    return (RESULTS / path).read_text(encoding="utf-8").strip()
 
 
 def fenced(text: str) -> str:

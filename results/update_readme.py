@@ -10,18 +10,16 @@ from __future__ import annotations
 import re
 
 import pandas as pd
-from marks import ROOT, fill_all, wrapped
+from marks import RESULTS, ROOT, fill_all, said, wrapped
 
 from rnnbench.report.content import Table
 from rnnbench.report.tables import classifier, comparison, lengths, packing
 from rnnbench.results import read
 
 README = ROOT / "README.md"
-RESULTS = ROOT / "results"
 EPOCHS = RESULTS / "cpu-classifier" / "classifier.json.gz"
 LENGTHS = RESULTS / "cpu-variable-length" / "variable-length.json.gz"
 STREAMING = RESULTS / "cpu-streaming" / "streaming.json.gz"
-VERSIONS = RESULTS / "versions" / "summary.md"
 LOG = RESULTS / "cpu-quick" / "quick.log"
 GRIDS = ("forms", "dtypes", "variable-length", "classifier", "streaming")
 PLUGIN = ROOT / "tests" / "plugins" / "my_cell.py"
@@ -118,26 +116,23 @@ def findings() -> str:
 
 def minutes(grid: str) -> str:
     """How long pytest says that a grid took."""
-    log = (RESULTS / f"cpu-{grid}" / f"{grid}.log").read_text(encoding="utf-8")
-    (seconds,) = re.findall(r"passed.* in ([\d.]+)s", log)
+    (seconds,) = re.findall(r"passed.* in ([\d.]+)s", said(f"cpu-{grid}/{grid}.log"))
     return f"{float(seconds) / 60:.1f}"
 
 
 def versions() -> str:
     """The first table of the summary: what changed between versions."""
-    return VERSIONS.read_text(encoding="utf-8").partition("\n\n")[0]
+    return said("versions/summary.md").partition("\n\n")[0]
 
 
 def version_findings() -> str:
     """What that run found, in sentences."""
-    lines = (RESULTS / "versions" / "findings.md").read_text(encoding="utf-8").splitlines()
-    return "\n".join(wrapped(line, "  ") for line in lines)
+    return "\n".join(wrapped(line, "  ") for line in said("versions/findings.md").splitlines())
 
 
 def noise() -> str:
     """What all kept runs of the same code against itself say together."""
-    whole = (RESULTS / "noise" / "whole.md").read_text(encoding="utf-8")
-    return wrapped(whole.strip().splitlines()[-1], "")
+    return wrapped(said("noise/whole.md").splitlines()[-1])
 
 
 def filled(text: str) -> str:

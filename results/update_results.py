@@ -13,20 +13,13 @@ import runpy
 from collections.abc import Callable
 from pathlib import Path
 
-from marks import ROOT, fenced, fill_all, wrapped
+from marks import RESULTS, fenced, fill_all, said, wrapped
 
 from rnnbench.diagnosis.growth import growth_said, growths_of
 from rnnbench.limits import Ceiling, read_limits
 from rnnbench.numbers import format_interval, format_seconds
 
-RESULTS = ROOT / "results"
-
 Parts = dict[str, str]
-
-
-def said(path: str) -> str:
-    """What a kept file says."""
-    return (RESULTS / path).read_text(encoding="utf-8").strip()
 
 
 def compile_growth() -> Parts:

@@ -23,11 +23,10 @@ SHOWN = {"implementation": "compiled_cell", "pass": "inference", "batch": 32}
 
 def sentences(run: Results, earlier: Results) -> list[str]:
     """For the run, the case that is shown, all that is not compiled, and the other day."""
-    steps = list(comparisons(run))
-    eager = [of_eager(run, step) for step in steps]
-    cases = len(eager_cases(run, steps[0]))
+    eager = [of_eager(run, step) for step in comparisons(run)]
+    cases = len(eager_cases(run, comparisons(run)[0]))
     return [
-        f"Each version had {processes_of(run, steps[0])}.",
+        f"Each version had {processes_of(run)}.",
         "A step that is compiled alone, without gradients "
         f"(`{SHOWN['implementation']}`, B={SHOWN['batch']}), took {all_shown(run)} of the time; "
         f"in the earlier run {all_shown(earlier)}.",
@@ -36,10 +35,10 @@ def sentences(run: Results, earlier: Results) -> list[str]:
     ]
 
 
-def processes_of(results: Results, step: Comparison) -> str:
+def processes_of(results: Results) -> str:
     """How many processes a version had, and when and on what they were measured."""
     (run,) = results.runs.values()
-    counts = sorted({case.processes for case in step.cases})
+    counts = sorted({case.processes for case in comparisons(results)[0].cases})
     days = sorted({when[:10] for _, when in run.origins} or {run.measured_at[:10]})
     sessions = f" in {len(run.sessions)} sessions" if len(run.sessions) > 1 else ""
     environment = next(iter(run.environments.values()))
@@ -54,9 +53,9 @@ def of_both(run: Results, earlier: Results) -> str:
     kinds = Counter(kind for *_, kind in judged(run, earlier))
     return (
         f"Of all {kinds.total()} changes that were found between a version and the next, an "
-        f"earlier run ({processes_of(earlier, next(comparisons(earlier)))}) found "
-        f"{kinds['again']} too, could not tell {kinds['inconclusive']}, called {kinds['same']} the "
-        f"same and found the opposite of {kinds['opposite']}."
+        f"earlier run ({processes_of(earlier)}) found {kinds['again']} too, could not tell "
+        f"{kinds['inconclusive']}, called {kinds['same']} the same and found the opposite of "
+        f"{kinds['opposite']}."
     )
 
 

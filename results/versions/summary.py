@@ -8,7 +8,8 @@ its defaults: the verdicts of a comparison are one family, and a case counts by 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -24,16 +25,16 @@ LARGEST = 3
 """Changes that are named for each step and direction."""
 
 
-def comparisons(results: Results) -> Iterator[Comparison]:
+@cache
+def comparisons(results: Results) -> Sequence[Comparison]:
     """Each environment with the next, in the order in which they were given."""
     (run,) = results.runs.values()
-    for old, new in pairwise(run.environments):
-        yield compare(sides_of(results, old, new))
+    return [compare(sides_of(results, old, new)) for old, new in pairwise(run.environments)]
 
 
 def table(results: Results) -> list[str]:
     """A row for each implementation: the middle ratio of each step, and how many cases changed."""
-    steps = list(comparisons(results))
+    steps = comparisons(results)
     frame = results.frame
     names = [name_of(step) for step in steps]
     lines = [
